@@ -1,0 +1,18 @@
+"""Padding to the sizes a network needs, and back."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def pad_to_multiple(x: Tensor, multiple: int, mode: str = "constant") -> Tensor:
+    """``x`` of shape ``(B, C, H, W)`` padded on the right and at the bottom until H and W are multiples of ``multiple``."""
+    height, width = x.shape[-2:]
+    bottom, right = -height % multiple, -width % multiple
+    return F.pad(x, (0, right, 0, bottom), mode=mode) if bottom or right else x
+
+
+def crop_to(x: Tensor, height: int, width: int) -> Tensor:
+    """The top left ``height`` x ``width`` of the last two dimensions: undoes :func:`pad_to_multiple`."""
+    return x[..., :height, :width]

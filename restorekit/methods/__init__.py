@@ -1,0 +1,43 @@
+"""The methods, one package each. A package under this folder that defines ``METHOD`` is a method; there is no list to keep."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from restorekit.errors import UnknownNameError
+from restorekit.methods.base import Batch, Maps, Method, Objective, Paper, Prediction, Tiling
+
+__all__ = [
+    "Batch",
+    "Maps",
+    "Method",
+    "Objective",
+    "Paper",
+    "Prediction",
+    "Tiling",
+    "get_method",
+    "list_methods",
+]
+
+
+@cache
+def _registry() -> dict[str, Method[Any]]:
+    packages = [m.name for m in pkgutil.iter_modules(__path__) if m.ispkg]
+    methods = (importlib.import_module(f"{__name__}.{name}").METHOD for name in packages)
+    return {method.name: method for method in methods}
+
+
+def list_methods() -> list[str]:
+    """The names of all methods, sorted."""
+    return sorted(_registry())
+
+
+def get_method(name: str, where: str = "") -> Method[Any]:
+    """The method called ``name``; :class:`~restorekit.errors.UnknownNameError` names the nearest if there is none."""
+    try:
+        return _registry()[name]
+    except KeyError:
+        raise UnknownNameError("method", name, list_methods(), where) from None

@@ -1,0 +1,132 @@
+"""The one abstraction: a :class:`Method` is what a paper contributes.
+
+To add one: a package under ``restorekit/methods`` whose ``__init__`` defines ``METHOD``, and a card under ``models``. A method
+answers five questions: what it is, how its network is built, how it is run, how it is taught, and where its authors' weights keep
+things.
+
+This module does not import torch; a method's package must not either, outside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ConfigT = TypeVar("ConfigT")
+
+Maps = dict[str, "Tensor"]
+"""Named maps ``(B, C, H, W)`` aligned with the image: what a network gives for a tile, and what tiles are merged of."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method was published."""
+
+    title: str
+    venue: str
+    year: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """What the engine must know to cut an image into tiles for a network.
+
+    Attributes:
+        multiple: tiles start and end at multiples of this many pixels.
+        halo: pixels on each side that can change an answer; None where every pixel of the image can ("global").
+        overlap: pixels on each side a tile shares with its neighbour by default. At least ``halo`` makes tiles exact; less is a
+            compromise that the feathered merge hides.
+        minimum: smallest sensible tile side, in pixels.
+        bytes_per_pixel: memory one pixel of a tile takes while the network runs, in float32.
+    """
+
+    multiple: int
+    halo: int | None
+    overlap: int
+    minimum: int
+    bytes_per_pixel: int
+
+    def is_exact(self, overlap: int) -> bool:
+        """Whether tiles with this overlap give what the whole image would."""
+        return self.halo is not None and overlap >= self.halo
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method gives for an image: every tensor ``(B, ..., H, W)``, in the image's range, not clipped.
+
+    Methods with more to say return a subclass with more fields.
+    """
+
+    image: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training examples: ``input`` and ``target`` are ``(B, 3, H, W)``, RGB in [0, 1]; ``extras`` holds what else a method
+    needs (a PSF).
+    """
+
+    input: Tensor
+    target: Tensor
+    extras: Mapping[str, Tensor]
+
+
+class Objective(Protocol):
+    """How a method is taught: called with the network (perhaps compiled or wrapped) and a batch, it gives named losses to be
+    summed.
+    """
+
+    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]: ...
+
+
+class Method(ABC, Generic[ConfigT]):
+    """A published restoration method. Subclasses are stateless; the registry holds one instance of each.
+
+    Class attributes:
+        name: the name used in cards and on the command line.
+        tasks: the verbs it can serve, for example ``("deblur",)``.
+        paper: where it was published.
+        config_type: a frozen dataclass that holds a network's hyper-parameters.
+        presets: named configurations; every method has ``"paper"`` and ``"compact"``.
+        extra_inputs: what a network needs beside the image, for example ``("psf",)``.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]]
+    paper: ClassVar[Paper]
+    config_type: ClassVar[type[Any]]
+    presets: ClassVar[Mapping[str, Any]]
+    extra_inputs: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def build(self, config: ConfigT) -> nn.Module:
+        """A network with fresh weights, whose state dict has the authors' keys and shapes."""
+
+    @abstractmethod
+    def tiling(self, config: ConfigT) -> Tiling:
+        """How images are cut for a network of this configuration."""
+
+    @abstractmethod
+    def predict(self, network: nn.Module, image: Tensor, **extras: Tensor) -> Maps:
+        """Run the network on ``(B, 3, H, W)``, RGB in [0, 1], any size, and name what it gives; ``extras`` are its
+        ``extra_inputs``.
+        """
+
+    @abstractmethod
+    def finish(self, maps: Maps, config: ConfigT) -> Prediction:
+        """Make a typed result of merged maps. Works pixel by pixel, so that the engine may call it on parts of an image."""
+
+    @abstractmethod
+    def objective(self, config: ConfigT, settings: Mapping[str, Any]) -> Objective:
+        """The loss, with the recipe's ``[objective]`` table as settings."""
+
+    def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The authors' checkpoint under our keys; by default the keys are theirs already."""
+        return dict(state)

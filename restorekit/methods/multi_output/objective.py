@@ -1,0 +1,115 @@
+"""Winner takes all: only the best candidate of each image is scored, so the heads spread over the plausible answers.
+
+Source: "Multi-Outputs Is All You Need For Deblur" (2022), distribution loss with hard assignment.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.losses import charbonnier, laplacian
+from restorekit.methods.base import Batch
+from restorekit.methods.multi_output.network import pair_means
+from restorekit.metrics.colour import luma
+
+Kind = Literal["psnr", "psnr_y", "l1", "mprnet"]
+
+
+def candidate_errors(candidates: Tensor, target: Tensor, kind: Kind) -> Tensor:
+    """The errors ``(B, K)`` of ``(B, K, 3, H, W)`` candidates against ``(B, 3, H, W)``, as :func:`winner_loss` takes them."""
+    difference = candidates - target.unsqueeze(1)
+    if kind == "l1":
+        return difference.abs().mean((2, 3, 4))
+    if kind == "mprnet":
+        edges = laplacian(difference.flatten(0, 1)).view_as(difference)
+        return charbonnier(difference).mean((2, 3, 4)) + 0.05 * charbonnier(edges).mean((2, 3, 4))
+    if kind == "psnr_y":
+        difference = luma(candidates) - luma(target).unsqueeze(1)
+    return difference.square().mean((2, 3, 4))
+
+
+def pair_errors(heads: Tensor, target: Tensor) -> Tensor:
+    """``candidate_errors(pair_means(heads), target, "psnr")`` without making the pair means.
+
+    With the errors ``d_i = h_i - target`` and their Gram matrix ``G_ij = mean(d_i * d_j)``, the mean square error of
+    ``(h_i + h_j) / 2`` is ``(G_ii + 2 G_ij + G_jj) / 4``: n maps are read and written instead of n(n+1)/2.
+
+    Args:
+        heads: ``(B, n, 3, H, W)``.
+        target: ``(B, 3, H, W)``.
+
+    Returns:
+        ``(B, K)``, K = n(n+1)/2, in the order of :func:`~restorekit.methods.multi_output.network.pair_means`.
+    """
+    d = (heads - target.unsqueeze(1)).flatten(2)
+    with torch.autocast(d.device.type, enabled=False):  # a product of matrices would be rounded to bfloat16
+        gram = torch.bmm(d, d.transpose(1, 2)) / d.shape[2]
+    i, j = torch.tril_indices(d.shape[1], d.shape[1], device=d.device)
+    errors = (gram[:, i, i] + 2 * gram[:, i, j] + gram[:, j, j]) / 4
+    return errors.clamp_min(0)  # opposite errors cancel but for rounding, of either sign
+
+
+def winner_loss(
+    candidates: Tensor,
+    target: Tensor,
+    kind: Kind = "psnr",
+    weight: float = 1.0,
+    eps: float = 1e-8,
+) -> Tensor:
+    """The loss of the best candidate of each image.
+
+    Args:
+        candidates: ``(B, K, 3, H, W)``.
+        target: ``(B, 3, H, W)``.
+        kind: ``"psnr"``: mean over images of ``10 / ln 10 * ln(min_k mse + eps)``, in decibels (NAFNet, HINet); ``"psnr_y"``:
+            the same on luma; ``"l1"``: mean over images of the smallest mean absolute error (Restormer); ``"mprnet"``: of the
+            smallest Charbonnier error plus 0.05 times that of the Laplacians (MPRNet, which adds up its three stages).
+        weight: factor of the result; 0.5 for each stage of HINet.
+        eps: what keeps a perfect image from taking all the gradient; 1e-8 in the paper's code.
+    """
+    return _loss_of_winner(candidate_errors(candidates, target, kind), kind, weight, eps)
+
+
+def _loss_of_winner(errors: Tensor, kind: Kind, weight: float, eps: float) -> Tensor:
+    best = errors.min(1).values  # min, not amin: a tie has one winner
+    return weight * (10 / math.log(10) * torch.log(best + eps) if kind in ("psnr", "psnr_y") else best).mean()
+
+
+class WinnerTakesAll:
+    """The objective of ``multi-output``; see :func:`winner_loss`.
+
+    Only the winner gets gradient. When the winner is a pair, both its heads get half, which keeps heads from dying.
+
+    Args:
+        kind: see :func:`winner_loss`.
+        combinate_heads: whether pair averages compete.
+        weight: factor of the loss.
+        eps: see :func:`winner_loss`.
+    """
+
+    def __init__(
+        self,
+        kind: Kind = "psnr",
+        combinate_heads: bool = True,
+        weight: float = 1.0,
+        eps: float = 1e-8,
+    ) -> None:
+        self.kind: Kind = kind
+        self.combinate_heads = combinate_heads
+        self.weight = weight
+        self.eps = eps
+
+    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        heads = network(batch.input).float()
+        return {self.kind: _loss_of_winner(self._errors(heads, batch.target), self.kind, self.weight, self.eps)}
+
+    def _errors(self, heads: Tensor, target: Tensor) -> Tensor:
+        if not self.combinate_heads or heads.shape[1] == 1:
+            return candidate_errors(heads, target, self.kind)
+        if self.kind == "psnr":
+            return pair_errors(heads, target)
+        return candidate_errors(pair_means(heads), target, self.kind)
