@@ -1,0 +1,1 @@
+"""One adaptor a method; see :mod:`tests.goldens.adaptor`."""

@@ -1,0 +1,113 @@
+"""``multi-output``: NAFNet with one or several heads, the winner-takes-all losses, and the metrics of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from restorekit.methods.multi_output import METHOD, MultiOutputConfig
+from restorekit.methods.multi_output.network import pair_means
+from restorekit.methods.multi_output.objective import Kind, candidate_errors, winner_loss
+from restorekit.metrics import best_overall, best_single, psnr, ssim, ssim3d
+from tests.goldens.adaptor import Case, NotBuiltError, Value
+from tests.goldens.golden import Golden
+
+MODELS = ("multi-output",)
+GRADIENT = "_grad_per_candidate"
+
+
+def adapt(golden: Golden) -> Case:
+    if "network" in golden.config:
+        return _network(golden.config)
+    if {"pred", "target"} <= golden.inputs.keys():
+        return Case("losses", lambda inputs: _losses(inputs, list(golden.outputs)))
+    if {"clean", "error"} <= golden.inputs.keys():
+        return Case("metrics", _metrics)
+    raise NotBuiltError(f"part with inputs {', '.join(golden.inputs)}")
+
+
+def _network(config: Mapping[str, Any]) -> Case:
+    name = config["network"]
+    if name not in ("NAFNet", "NAFNetLocal", "MHNAFNet", "MHNAFNetLocal"):
+        raise NotBuiltError(f"network {name}")
+    many = name.startswith("MH")
+    pairs = many and config.get("combinate_heads", True)
+    train_size = tuple(config.get("train_size", (1, 3, 256, 256))[-2:]) if name.endswith("Local") else None
+    network = METHOD.build(
+        MultiOutputConfig(
+            width=config["width"],
+            enc_blk_nums=tuple(config["enc_blk_nums"]),
+            middle_blk_num=config["middle_blk_num"],
+            dec_blk_nums=tuple(config["dec_blk_nums"]),
+            n_heads=config["n_heads"] if many else 1,
+            combinate_heads=pairs,
+            train_size=train_size,
+        )
+    )
+
+    def run(inputs: Mapping[str, Tensor]) -> dict[str, Value]:
+        (image,) = inputs.values()
+        heads = network(image)
+        if not many:
+            return {"out": heads[:, 0], "residual": heads[:, 0] - image}
+        candidates = pair_means(heads) if pairs else heads
+        return {"out": candidates, "residual": candidates - image.unsqueeze(1)}
+
+    return Case(f"network {name}", run, (("", network),))
+
+
+def _losses(inputs: Mapping[str, Tensor], wanted: list[str]) -> dict[str, Value]:
+    pred, target = inputs["pred"], inputs["target"]
+
+    def two_stage(last: Tensor) -> Tensor:
+        return winner_loss(inputs["pred_early"], target, weight=0.5) + winner_loss(last, target, weight=0.5)
+
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    losses: dict[str, Callable[[Tensor], Tensor]] = {kind: _loss(target, kind) for kind in kinds}
+    losses["psnr_two_stage"] = two_stage
+    losses["psnr_single"] = lambda candidates: winner_loss(candidates[:, :1], target)
+    winners: dict[str, Kind] = {"winner_mse": "psnr", **{f"winner_{kind}": kind for kind in kinds}}
+    answers: dict[str, Value] = {}
+    for name in wanted:
+        if name in losses:
+            answers[name] = losses[name](pred)
+        elif name in winners:
+            answers[name] = candidate_errors(pred, target, winners[name]).argmin(1)
+        elif name.endswith(GRADIENT) and name.removesuffix(GRADIENT) in losses:
+            answers[name] = _gradient_mass(losses[name.removesuffix(GRADIENT)], pred)
+    return answers
+
+
+def _loss(target: Tensor, kind: Kind) -> Callable[[Tensor], Tensor]:
+    return lambda candidates: winner_loss(candidates, target, kind)
+
+
+def _gradient_mass(loss: Callable[[Tensor], Tensor], candidates: Tensor) -> Tensor:
+    """The sum of ``|d loss / d candidates|`` over channels and pixels, ``(B, K)``."""
+    with torch.enable_grad():
+        leaf = candidates.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+    return gradient.abs().sum((2, 3, 4))
+
+
+def _metrics(inputs: Mapping[str, Tensor]) -> dict[str, Value]:
+    truth = inputs["clean"].round()
+    count = len(inputs["error"])
+    factors = (torch.arange(count) + 2).view(-1, 1, 1, 1) / (count + 2)
+    candidates = (truth + inputs["error"] * factors).round().clamp(0, 255).permute(0, 3, 1, 2)
+    truths = truth.permute(2, 0, 1).expand_as(candidates)
+    scores = {
+        "psnr": psnr(candidates, truths, 255),
+        "ssim3d": ssim3d(candidates, truths, 255),
+        "ssim_per_channel": ssim(candidates.double(), truths.double(), 255),
+    }
+    answers: dict[str, Value] = dict(scores)
+    for name, score in scores.items():
+        answers[f"{name}_best"], answers[f"{name}_worst"] = score.max(), score.min()
+        answers[f"set_{name}_per_candidate"] = torch.stack([score, score.flip(0)]).mean(0)
+    both = torch.stack([scores["psnr"], scores["psnr"].flip(0)])
+    answers["set_best_overall"], answers["set_best_single"] = best_overall(both), best_single(both).score
+    return answers
