@@ -1,0 +1,67 @@
+"""Pairs made while training: clean crops and a degradation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from restorekit.data.clean import CleanPhotographs, find_images, load_rgb
+from restorekit.degradations import Degradation, degrade_image, seeded_generator
+from restorekit.methods import Batch
+
+TRAINING, VALIDATION = 1, 2
+"""Streams of random numbers that never meet: what validates has not been trained on."""
+
+
+class SyntheticBatches:
+    """Batches by number: batch ``step`` depends on the seed and ``step`` alone, so a resumed run continues with the very same
+    pairs.
+    """
+
+    def __init__(self, photographs: CleanPhotographs, degradation: Degradation, seed: int) -> None:
+        self.photographs = photographs
+        self.degradation = degradation
+        self.seed = seed
+
+    def batch(self, step: int, count: int, patch: int) -> Batch:
+        """Batch number ``step``: ``count`` pairs of ``patch`` x ``patch`` pixels."""
+        generator = seeded_generator(self.seed, TRAINING, step)
+        clean = self.photographs.crops(count, patch + 2 * self.degradation.margin, generator)
+        pair = self.degradation(clean, generator)
+        return Batch(pair.input, pair.target, pair.extras)
+
+
+class SyntheticSet:
+    """A fixed validation set: every photograph degraded once, by its own seed, whole or cut to its middle.
+
+    Args:
+        folders: clean photographs.
+        degradation: what is done to them.
+        seed: fixes the degraded side; photograph i uses (seed, i).
+        crop: side in pixels of the middle square that is used, 0 for the whole photograph.
+    """
+
+    def __init__(self, folders: Sequence[Path], degradation: Degradation, seed: int, crop: int = 0) -> None:
+        self.paths = find_images(folders)
+        self.degradation = degradation
+        self.seed = seed
+        self.crop = crop
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Batch:
+        clean = load_rgb(self.paths[index])
+        if self.crop:
+            height, width = clean.shape[1:]
+            top, left = max(0, (height - self.crop) // 2), max(0, (width - self.crop) // 2)
+            clean = clean[:, top : top + self.crop, left : left + self.crop]
+        pair = degrade_image(self.degradation, _to_float(clean), seeded_generator(self.seed, VALIDATION, index))
+        return Batch(pair.input, pair.target, pair.extras)
+
+
+def _to_float(photograph: Tensor) -> Tensor:
+    return photograph[None].to(torch.float32) / 255

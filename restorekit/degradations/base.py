@@ -1,0 +1,72 @@
+"""What all degradations share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Degraded and clean photographs, both ``(B, 3, H, W)``, RGB in [0, 1]; ``extras`` holds what else is known (a PSF)."""
+
+    input: Tensor
+    target: Tensor
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Degradation(Protocol):
+    """A random degradation.
+
+    Attributes:
+        margin: pixels on each side of the clean photographs that only serve as surroundings.
+    """
+
+    margin: int
+
+    def __call__(self, clean: Tensor, generator: Generator) -> Pair:
+        """Degrade ``(B, 3, H + 2 margin, W + 2 margin)`` to a pair of ``(B, 3, H, W)``; ``generator`` lives on the CPU."""
+        ...
+
+
+def seeded_generator(*key: int) -> Generator:
+    """A CPU generator whose seed mixes the whole numbers of ``key``, such as (seed, stream, step)."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def degrade_image(degradation: Degradation, clean: Tensor, generator: Generator) -> Pair:
+    """Degrade whole photographs ``(B, 3, H, W)``; the surroundings that the margin asks for are mirrored, repeatedly if need
+    be.
+    """
+    margin = degradation.margin
+    surrounded = clean
+    while margin > 0:
+        step = min(margin, min(surrounded.shape[-2:]) - 1)
+        mode = "reflect" if step > 0 else "replicate"
+        step = step or margin
+        surrounded = F.pad(surrounded, (step,) * 4, mode=mode)
+        margin -= step
+    return degradation(surrounded, generator)
+
+
+def uniform(generator: Generator, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Uniform random numbers on the CPU."""
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+def log_uniform(generator: Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
+    """Random numbers on the CPU whose logarithm is uniform; ``low`` and ``high`` are positive."""
+    return torch.exp(uniform(generator, shape, float(np.log(low)), float(np.log(high))))
+
+
+def device_generator(generator: Generator, device: torch.device) -> Generator:
+    """A generator for large fields of noise on ``device``, seeded by a draw from the CPU ``generator``."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.Generator(device).manual_seed(seed)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from restorekit.degradations import SensorSettings, jpeg, seeded_generator, shot_read_noise
+from restorekit.degradations.sensor import raise_highlights, random_noise, save_to_file
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 0.8])
+def test_noise_has_the_variance_of_photons_and_electronics(level: float) -> None:
+    shot, read = torch.tensor(2e-3), torch.tensor(5e-3)
+    noisy = shot_read_noise(torch.full((1, 1, 1000, 1000), level), shot, read, seeded_generator(1))
+    assert noisy.mean().item() == pytest.approx(level, abs=2e-4)
+    assert noisy.var().item() == pytest.approx(2e-3 * level + 25e-6, rel=0.01)
+
+
+def test_noise_is_drawn_for_each_photograph() -> None:
+    grey = torch.full((300, 1, 16, 16), 0.5)
+    spread = random_noise(grey, SensorSettings(noise_probability=0.25), seeded_generator(2)).std((1, 2, 3))
+    assert 0.15 < (spread > 0).float().mean() < 0.35
+    assert spread.max() / spread[spread > 0].min() > 5
+
+
+def test_highlights_are_raised_and_the_rest_is_left() -> None:
+    linear = torch.linspace(0, 1, 11).expand(1, 3, 1, 11)
+    raised = raise_highlights(linear, SensorSettings(saturation_probability=1, saturation_gain=3), seeded_generator(3))
+    torch.testing.assert_close(raised[..., :9], linear[..., :9])
+    assert 1.0 < raised[..., -1].max() <= 4.0
+
+
+def test_jpeg_loses_more_at_lower_quality() -> None:
+    image = torch.rand(3, 48, 64, generator=seeded_generator(4))
+    errors = [(jpeg(image, quality) - image).square().mean().item() for quality in (30, 75, 98)]
+    assert errors[0] > errors[1] > errors[2] > 0
+
+
+def test_files_hold_whole_numbers() -> None:
+    images = torch.rand(20, 3, 16, 16, generator=seeded_generator(5)) * 1.2 - 0.1
+    saved = save_to_file(images, SensorSettings(jpeg_probability=0.5), seeded_generator(6))
+    torch.testing.assert_close(saved * 255, (saved * 255).round(), atol=1e-4, rtol=0)
+    rounded = ((saved - images.clamp(0, 1)).abs().amax((1, 2, 3)) < 0.51 / 255).float().mean()
+    assert 0.2 < rounded < 0.8  # the others went through JPEG
