@@ -1,0 +1,64 @@
+"""Checkpoints a run continues from, written so that a kill at any moment leaves a whole one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from restorekit.errors import CheckpointError
+from restorekit.training.recipe import Recipe
+
+
+@dataclass
+class Progress:
+    """How far a run is: the next ``step``, the ``seconds`` spent, and the ``best`` validation PSNR in dB."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float = float("-inf")
+
+
+def save(path: Path, recipe: Recipe, progress: Progress, states: dict[str, Any]) -> None:
+    """Write everything a run needs to continue; the file appears under its name only when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save({"recipe": recipe.to_table(), "progress": vars(progress), **states}, temporary)
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load(path: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]]:
+    """Read a checkpoint back.
+
+    Raises:
+        CheckpointError: if it is damaged, or was made by a recipe that trains something else.
+    """
+    try:
+        states = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}", "Start again with --fresh") from None
+    differences = _differences(states.pop("recipe"), recipe.to_table())
+    if differences:
+        raise CheckpointError(
+            f"{path} was made by a recipe that differs in {', '.join(differences)}",
+            "Use that recipe, another run folder, or --fresh",
+        )
+    return Progress(**states.pop("progress")), states
+
+
+def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+    """Names of the settings that differ and matter to what is learnt; reports and the card's words do not."""
+    found = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        name = f"{prefix}{key}"
+        a, b = ours.get(key), theirs.get(key)
+        if name in ("report", "card", "data.validation") or a == b:
+            continue
+        found += _differences(a, b, f"{name}.") if isinstance(a, dict) and isinstance(b, dict) else [name]
+    return found

@@ -1,0 +1,57 @@
+"""Curves of a run: CSV always, TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+
+class CurveLog:
+    """Rows of numbers by step, in ``<folder>/<name>.csv``; continued after a resume as if nothing had happened.
+
+    Args:
+        folder: the run folder.
+        name: name of the file and prefix of the TensorBoard tags.
+        start: the step the run continues at; rows of later steps, written before a kill, are dropped.
+    """
+
+    def __init__(self, folder: Path, name: str, start: int = 0) -> None:
+        self.path = folder / f"{name}.csv"
+        self.name = name
+        self.columns: list[str] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self._keep_before(start)
+        self._board = _tensorboard(folder)
+
+    def _keep_before(self, start: int) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        rows = [row for row in rows if int(row["step"]) <= start] if start else []
+        self.path.unlink()
+        for row in rows:
+            self._append(row)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Add the values after ``step`` steps."""
+        self._append({"step": str(step), **{key: f"{value:.6g}" for key, value in values.items()}})
+        if self._board is not None:
+            for key, value in values.items():
+                self._board.add_scalar(f"{self.name}/{key}", value, step)
+
+    def _append(self, row: dict[str, str]) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def _tensorboard(folder: Path):  # type: ignore[no-untyped-def]
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))

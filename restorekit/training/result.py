@@ -1,0 +1,76 @@
+"""What a run leaves: weights and a card that ``--model`` takes at once."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from restorekit.settings import to_table
+from restorekit.training.checkpoint import Progress
+from restorekit.training.recipe import Recipe
+from restorekit.training.validation import Scores
+from restorekit.zoo import Card, Score, write_card
+
+
+def write_result(
+    recipe: Recipe, folder: Path, network: nn.Module, progress: Progress, scores: Scores | None, device: torch.device
+) -> Path:
+    """Write ``<name>.safetensors`` and ``<name>.toml`` into ``folder`` and return the card's path."""
+    card = Card(
+        name=recipe.name,
+        method=recipe.method,
+        tasks=recipe.card.tasks,
+        default_for=recipe.card.default_for,
+        summary=recipe.card.summary,
+        licence=recipe.card.licence,
+        limits=recipe.card.limits,
+        config=to_table(recipe.method_config()),
+        training=training_facts(recipe, progress, device),
+        scores=() if scores is None else (validation_score(recipe, scores),),
+    )
+    return write_card(card, network.state_dict(), folder)
+
+
+def training_facts(recipe: Recipe, progress: Progress, device: torch.device) -> dict[str, Any]:
+    """What a card says of how its weights came about."""
+    return {
+        "data": recipe.card.data,
+        "degradation": recipe.data.degradation,
+        "recipe": recipe.name,
+        "recipe_sha256": recipe.digest(),
+        "steps": progress.step,
+        "of_steps": recipe.train.steps,
+        "pairs": progress.step * recipe.train.batch,
+        "patch": recipe.train.patch,
+        "precision": recipe.train.precision,
+        "hours": round(progress.seconds / 3600, 2),
+        "hardware": hardware(device),
+        "torch": torch.__version__,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+
+
+def hardware(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def validation_score(recipe: Recipe, scores: Scores) -> Score:
+    """The score of the run's own validation."""
+    crop, seed = recipe.report.validation_crop, recipe.report.validation_seed
+    part = f"middle {crop} x {crop}" if crop else "whole photographs"
+    return Score(
+        set=" + ".join(path.name for path in recipe.data.validation),
+        metric="PSNR",
+        input=round(scores.input_psnr, 2),
+        output=round(scores.psnr, 2),
+        protocol=f"RGB, {part}, degraded with seed {seed}",
+        command=f"restorekit train {recipe.name}",
+    )

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import nn
+
+from restorekit.errors import CheckpointError, NumericalError
+from restorekit.training import Recipe, load_recipe, train
+from restorekit.training.checkpoint import Progress, load, save
+from restorekit.training.ema import Ema
+from restorekit.training.log import CurveLog
+from restorekit.training.report import Reporter
+from restorekit.zoo import load_card, load_network
+
+RECIPE = """
+method = "multi-output"
+[config]
+width = 4
+enc_blk_nums = [1]
+dec_blk_nums = [1]
+n_heads = 2
+[data]
+clean = ["{folder}"]
+validation = ["{folder}"]
+[degradation]
+margin = 6
+length = [2, 6]
+[train]
+steps = 8
+batch = 2
+patch = 24
+ema = 0.5
+[report]
+log_every = 1
+checkpoint_every = 2
+validate_every = 4
+samples = 1
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        coarse = PIL.Image.fromarray(rng.integers(0, 256, (18, 20, 3), dtype=np.uint8))
+        coarse.resize((80, 72), PIL.Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE.format(folder=folder))
+    return load_recipe(path)
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(Reporter):
+    """Ends the run as a kill would, in the middle of things."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def logged(self, step: int, values: dict[str, float]) -> None:
+        if step == self.step:
+            raise KilledError
+
+
+def weights(card: Path) -> dict[str, torch.Tensor]:
+    return load_network(load_card(card)).state_dict()
+
+
+def columns(path: Path, *leave_out: str) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in leave_out} for row in csv.DictReader(file)]
+
+
+def test_a_run_leaves_card_weights_curves_and_pictures(recipe: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    card = load_card(train(recipe, run))
+    assert card.training["steps"] in (4, 8) and card.training["recipe_sha256"] == recipe.digest()
+    assert card.scores[0].metric == "PSNR" and card.scores[0].input > 5
+    assert [row["step"] for row in columns(run / "train.csv")] == [str(step) for step in range(1, 9)]
+    assert [row["step"] for row in columns(run / "validation.csv")] == ["4", "8"]
+    picture = PIL.Image.open(run / "samples" / "step-0000008" / "0.png")
+    assert picture.size[0] == 3 * 80 and picture.size[1] == 72
+    assert load_network(card)(torch.rand(1, 3, 20, 20)).shape == (1, 2, 3, 20, 20)
+
+
+@pytest.mark.parametrize("moment", [1, 3, 6, 7])
+def test_killed_and_resumed_is_never_killed(recipe: Recipe, tmp_path: Path, moment: int) -> None:
+    whole = weights(train(recipe, tmp_path / "whole"))
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "killed", reporter=KillAt(moment))
+    resumed = weights(train(recipe, tmp_path / "killed"))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert columns(tmp_path / "whole" / "train.csv") == columns(tmp_path / "killed" / "train.csv")
+    assert columns(tmp_path / "whole" / "validation.csv", "hours") == columns(tmp_path / "killed" / "validation.csv", "hours")
+
+
+def test_a_finished_run_started_again_does_nothing(recipe: Recipe, tmp_path: Path) -> None:
+    card = train(recipe, tmp_path / "run")
+    before = weights(card)
+    again = train(recipe, tmp_path / "run", reporter=KillAt(1))
+    assert again == card and all(torch.equal(before[key], value) for key, value in weights(again).items())
+
+
+def test_another_recipe_is_not_continued_unless_it_only_reports_otherwise(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "run", reporter=KillAt(3))
+    path = tmp_path / "tiny.toml"
+    with pytest.raises(CheckpointError, match=r"differs in train\.learning_rate"):
+        train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run")
+    train(load_recipe(path, ["report.validate_every=8"]), tmp_path / "run")
+    train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run", resume=False)
+
+
+def test_a_run_starts_from_the_weights_of_a_card(recipe: Recipe, tmp_path: Path) -> None:
+    card = train(recipe, tmp_path / "first")
+    follow = load_recipe(tmp_path / "tiny.toml", [f"train.init={card}", "train.steps=1", "train.learning_rate=1e-12"])
+    before, after = weights(card), weights(train(follow, tmp_path / "second"))
+    assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in before)
+
+
+def test_learning_restores_better_and_better(recipe: Recipe, tmp_path: Path) -> None:
+    longer = load_recipe(tmp_path / "tiny.toml", ["train.steps=160", "report.validate_every=20"])
+    train(longer, tmp_path / "run")
+    scores = [float(row["psnr"]) for row in columns(tmp_path / "run" / "validation.csv")]
+    assert scores[-1] > scores[0] + 3
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(recipe: Recipe, tmp_path: Path) -> None:
+    wild = load_recipe(tmp_path / "tiny.toml", ["train.learning_rate=1e30", "train.warmup=0"])
+    with pytest.raises(NumericalError, match="not finite at step"):
+        train(wild, tmp_path / "run")
+
+
+def test_bfloat16_learns_too(recipe: Recipe, tmp_path: Path) -> None:
+    card = train(load_recipe(tmp_path / "tiny.toml", ["train.precision=bf16", "train.steps=2"]), tmp_path / "run")
+    assert all(value.isfinite().all() and value.dtype == torch.float32 for value in weights(card).values())
+
+
+def test_ema_is_a_running_mean_that_starts_fast() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        network.weight.fill_(0)
+        ema = Ema(network, 0.9)
+        network.weight.fill_(1)
+        ema.update(network, 0)
+        assert ema.network.weight.item() == pytest.approx(0.9)  # decay (1 + 0) / (10 + 0)
+        network.weight.fill_(2)
+        ema.update(network, 1000)
+        assert ema.network.weight.item() == pytest.approx(0.9 * 0.9 + 0.1 * 2)
+
+
+def test_damaged_checkpoints_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save(path, recipe, Progress(3, 1.5, 20.0), {"network": {"w": torch.ones(2)}})
+    progress, states = load(path, recipe)
+    assert progress == Progress(3, 1.5, 20.0) and torch.equal(states["network"]["w"], torch.ones(2))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        load(path, recipe)
+
+
+def test_curves_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    log = CurveLog(tmp_path, "train")
+    for step in (1, 2, 3):
+        log.write(step, {"loss": step / 10})
+    CurveLog(tmp_path, "train", start=2).write(3, {"loss": 9})
+    assert columns(tmp_path / "train.csv") == [
+        {"step": "1", "loss": "0.1"},
+        {"step": "2", "loss": "0.2"},
+        {"step": "3", "loss": "9"},
+    ]
