@@ -1,0 +1,21 @@
+"""The zoo: one TOML card a released model, and its weights as safetensors.
+
+Cards are found, read and listed without torch; only :func:`load_network` and :func:`write_card` import it.
+"""
+
+from restorekit.zoo.card import Card, Score, WeightsEntry, read_card
+from restorekit.zoo.find import default_card, list_cards, list_models, load_card
+from restorekit.zoo.weights import load_network, write_card
+
+__all__ = [
+    "Card",
+    "Score",
+    "WeightsEntry",
+    "default_card",
+    "list_cards",
+    "list_models",
+    "load_card",
+    "load_network",
+    "read_card",
+    "write_card",
+]

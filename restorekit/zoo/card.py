@@ -1,0 +1,138 @@
+"""What a model card says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from restorekit.errors import CardError, UnknownNameError, UsageError
+from restorekit.methods import Method, get_method
+from restorekit.settings import from_table, read_toml, to_table
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """The file that holds a model's weights.
+
+    Attributes:
+        file: its name, beside the card or in the folder ``../weights`` seen from the card.
+        sha256: checksum of the whole file, 64 hexadecimal digits.
+        bytes: its size.
+    """
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measured score: what the model made of a set of images.
+
+    Attributes:
+        set: the images.
+        metric: what was measured, for example ``"PSNR"``.
+        input: score of the degraded images.
+        output: score of the restored images.
+        protocol: how it was measured: colours, border, rounding.
+        command: what measures it again.
+    """
+
+    set: str
+    metric: str
+    input: float
+    output: float
+    protocol: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A released model: which method, which configuration, which weights, and what is known about it.
+
+    Attributes:
+        name: the name it is asked for by.
+        method: the method that builds and runs its network.
+        tasks: the verbs it serves, the first being its main one.
+        config: keys and values of the method's configuration.
+        path: the card's own file.
+        default_for: the verbs that choose it when no model is named.
+        summary: one line for the list of models.
+        licence: licence of the weights.
+        limits: what it is known to do badly.
+        weights: the file with the weights; None only before they are written.
+        training: how it was trained: data, steps, hours, hardware, and whatever else is worth keeping.
+        scores: what was measured.
+    """
+
+    name: str
+    method: str
+    tasks: tuple[str, ...]
+    config: dict[str, Any]
+    path: Path = Path()
+    default_for: tuple[str, ...] = ()
+    summary: str = ""
+    licence: str = ""
+    limits: str = ""
+    weights: WeightsEntry | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: tuple[Score, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name != Path(self.name).name or self.name.startswith("."):
+            raise ValueError(f"name {self.name!r} cannot name a file")
+        if not self.tasks:
+            raise ValueError("tasks names no task")
+        if stray := set(self.default_for) - set(self.tasks):
+            raise ValueError(f"default_for names {', '.join(sorted(stray))}, which tasks does not")
+
+    @property
+    def where(self) -> str:
+        """What messages call the card."""
+        return str(self.path) if self.path.name else f"card '{self.name}'"
+
+    def restoration_method(self) -> Method[Any]:
+        """The method; :class:`~restorekit.errors.CardError` if there is none of that name."""
+        try:
+            return get_method(self.method, self.where)
+        except UnknownNameError as error:
+            raise CardError(error.problem, error.remedy) from None
+
+    def parsed_config(self) -> Any:
+        """The method's configuration dataclass; :class:`~restorekit.errors.CardError` for keys and values that do not hold."""
+        kind = self.restoration_method().config_type
+        try:
+            return from_table(kind, self.config, f"{self.where} [config]")
+        except UsageError as error:
+            raise CardError(error.problem, error.remedy) from None
+
+    def weights_path(self) -> Path:
+        """Where the weights lie; :class:`~restorekit.errors.CardError` if they do not."""
+        if self.weights is None:
+            raise CardError(f"{self.where} names no weights", "Add [weights] with file, sha256 and bytes")
+        folder = self.path.parent
+        places = [folder / self.weights.file, folder.parent / "weights" / self.weights.file]
+        for place in places:
+            if place.is_file():
+                return place
+        raise CardError(f"the weights {self.weights.file} of {self.where} are missing", f"Put the file into {folder}")
+
+    def to_table(self) -> dict[str, Any]:
+        """The card as plain values, the way it stands in its file; what is empty is left out."""
+        table: dict[str, Any] = to_table(self)
+        del table["path"]
+        return {key: value for key, value in table.items() if value not in ("", [], {})}
+
+
+def read_card(path: Path) -> Card:
+    """The card in a file; :class:`~restorekit.errors.CardError` says what does not hold, and where."""
+    try:
+        table = read_toml(path)
+        if "path" in table:
+            raise UnknownNameError("key", "path", (), str(path))
+        card = from_table(Card, {**table, "path": str(path)}, str(path))
+    except UsageError as error:
+        raise CardError(error.problem, error.remedy) from None
+    card.parsed_config()
+    return card

@@ -1,0 +1,71 @@
+"""Which cards there are, and which one a name means."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from restorekit.errors import CardError, UnknownNameError
+from restorekit.zoo.card import Card, read_card
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".onnx")
+
+
+def _shipped_folder() -> Path:
+    """The folder of the cards: inside the package when installed from a wheel, beside it in a checkout."""
+    inside = _PACKAGE / "_zoo" / "models"
+    return inside if inside.is_dir() else _PACKAGE.parent / "models"
+
+
+def list_cards(task: str | None = None) -> list[Card]:
+    """The shipped cards by name, all of them or those that serve ``task``; CardError for one that is not as it should be."""
+    cards = [read_card(path) for path in sorted(_shipped_folder().glob("*.toml"))]
+    return [card for card in cards if task is None or task in card.tasks]
+
+
+def list_models(task: str | None = None) -> list[str]:
+    """The names of the shipped models, all of them or those that serve ``task``, for example ``"deblur"``."""
+    return [card.name for card in list_cards(task)]
+
+
+def load_card(name_or_path: str | Path) -> Card:
+    """The shipped card of that name, or the card in a file of your own.
+
+    Args:
+        name_or_path: a name; or a path, which has a separator in it or ends in ``.toml``.
+
+    Raises:
+        UnknownNameError: for a name that no shipped card has; the nearest are named.
+        CardError: for a file that is missing or not a proper card.
+    """
+    if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
+        return _load_file(Path(name_or_path).expanduser())
+    cards = {card.name: card for card in list_cards()}
+    if name_or_path not in cards:
+        raise UnknownNameError("model", name_or_path, cards)
+    return cards[name_or_path]
+
+
+def default_card(task: str) -> Card:
+    """The shipped card that serves ``task`` when no model is named; UnknownNameError if none does."""
+    defaults = {name: card for card in list_cards() for name in card.default_for}
+    if task not in defaults:
+        raise UnknownNameError("task", task, defaults)
+    return defaults[task]
+
+
+def _looks_like_path(text: str) -> bool:
+    return text.endswith((".toml", *_WEIGHT_SUFFIXES)) or "/" in text or os.sep in text
+
+
+def _load_file(path: Path) -> Card:
+    if path.is_dir():
+        cards = sorted(path.glob("*.toml"))
+        remedy = f"Name a card in it, for example {cards[0]}" if cards else "Name a card, a .toml file"
+        raise CardError(f"{path} is a folder, not a model card", remedy)
+    if path.suffix.lower() in _WEIGHT_SUFFIXES:
+        card = path.with_suffix(".toml")
+        remedy = f"Name its card, {card}" if card.is_file() else "Name the card that goes with it, a .toml file"
+        raise CardError(f"{path} holds weights but is not a model card", remedy)
+    return read_card(path)

@@ -1,0 +1,66 @@
+"""Which card a name means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from restorekit.errors import UnknownNameError
+from restorekit.zoo import default_card, find, list_cards, list_models, load_card, load_network
+from tests.tiny import write_tiny_card
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo with two cards, of which the second is the default."""
+    for name in ("alpha-deblur", "beta-deblur"):
+        write_tiny_card(tmp_path, name)
+    beta = tmp_path / "beta-deblur.toml"
+    beta.write_text('default_for = ["deblur"]\n' + beta.read_text())
+    monkeypatch.setattr(find, "_shipped_folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("zoo")
+def test_cards_are_listed_by_name_and_task() -> None:
+    assert list_models() == ["alpha-deblur", "beta-deblur"]
+    assert list_models("deblur") == ["alpha-deblur", "beta-deblur"]
+    assert list_models("derain") == []
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_name_finds_its_card_and_an_unknown_one_the_nearest() -> None:
+    assert load_card("beta-deblur").name == "beta-deblur"
+    with pytest.raises(UnknownNameError, match=r"unknown model 'beta-debulr'. Did you mean 'beta-deblur' or 'alpha-deblur'\?$"):
+        load_card("beta-debulr")
+
+
+@pytest.mark.usefixtures("zoo")
+def test_the_default_is_the_card_that_says_so() -> None:
+    assert default_card("deblur").name == "beta-deblur"
+    with pytest.raises(UnknownNameError, match="unknown task 'debulr'"):
+        default_card("debulr")
+
+
+@pytest.mark.parametrize("form", ["./card.toml", "card.toml"])
+def test_a_path_works_wherever_a_name_does(card_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    card_path.rename(card_path.with_name("card.toml"))
+    monkeypatch.chdir(card_path.parent)
+    assert load_card(form).name == "tiny"
+    assert load_card(Path(form)).name == "tiny"
+
+
+def test_shipped_cards_load_and_each_task_has_one_default() -> None:
+    cards = list_cards()
+    defaults = Counter(task for card in cards for task in card.default_for)
+    assert "deblur" in defaults
+    assert set(defaults) == {task for card in cards for task in card.tasks}
+    assert set(defaults.values()) <= {1}
+    assert len({card.name for card in cards}) == len(cards)
+    for card in cards:
+        assert card.path.stem == card.name
+        assert card.summary and card.licence and card.limits and card.training and card.scores
+        assert card.weights is not None and card.weights.bytes == card.weights_path().stat().st_size <= 16 * 2**20
+        assert sum(p.numel() for p in load_network(card).parameters()) > 0
