@@ -1,0 +1,6 @@
+"""``python -m restorekit`` is ``restorekit``."""
+
+from restorekit.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""The door: what ``restorekit`` on the command line leads to. It starts fast and computes nothing itself."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command in ``sys.argv``; exits with 0 if all went well, 1 if some work failed, 2 if the command cannot be right."""
+    if sys.argv[1:] == ["--version"]:
+        from restorekit import __version__
+
+        print(f"restorekit {__version__}")
+        return
+    try:
+        from restorekit.cli.app import app
+
+        app(prog_name="restorekit")
+    except KeyboardInterrupt:
+        sys.exit(130)

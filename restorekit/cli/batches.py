@@ -1,0 +1,88 @@
+"""Running a batch from a command: the same streams, bars, reports and exit codes for every verb that writes images."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from restorekit.cli.console import BatchView, Console, print_report, summary_line
+from restorekit.cli.options import InputOptions, OutputOptions, ReportOptions
+from restorekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from restorekit.inference.folder import Compute, Outcome
+    from restorekit.inference.inputs import Plan
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done to every image.
+
+    Attributes:
+        verb: the command's name.
+        model: the model's name, if there is one.
+        settings: what shapes the results, as plain values; a result made with others is out of date.
+        prepare: gives what makes the products of an image and tells the view how far it is; called only if there is work.
+    """
+
+    verb: str
+    model: str | None
+    settings: Mapping[str, Any]
+    prepare: Callable[[BatchView], Compute]
+
+
+def run_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOptions, report: ReportOptions) -> None:
+    """Do the work, tell about it, and leave with exit code 1 if some of it failed, 130 if it was interrupted."""
+    from restorekit.inference.folder import Batch, FileOptions, exit_code
+
+    _check_streams(plan, report)
+    console = Console(report.quiet)
+    begin = time.perf_counter()
+    settings = {**work.settings, "quality": outputs.quality, "strip": outputs.strip}
+    batch = Batch(plan, settings, overwrite=outputs.overwrite)
+    files = FileOptions(outputs.quality, outputs.strip, inputs.max_pixels)
+    known: list[Outcome] = []
+    if work.model and batch.pending:
+        console.say(f"{work.verb} with {work.model}")
+    try:
+        with console.batch(len(plan.jobs), work.verb) as view:
+
+            def observe(outcome: Outcome) -> None:
+                known.append(outcome)
+                view.settled(outcome)
+
+            outcomes = batch.run(lambda: work.prepare(view), files, observe)
+    except KeyboardInterrupt:
+        console.complain(
+            f"restorekit: interrupted; {summary_line(known, time.perf_counter() - begin)}. Run the same again to go on."
+        )
+        raise typer.Exit(130) from None
+    seconds = time.perf_counter() - begin
+    if report.debug:
+        for outcome in outcomes:
+            if outcome.details:
+                console.complain(outcome.details)
+    if not plan.single:
+        console.say(summary_line(outcomes, seconds))
+    if report.json:
+        print_report(work.verb, work.model, outcomes, seconds)
+    raise typer.Exit(exit_code(outcomes))
+
+
+def _check_streams(plan: Plan, report: ReportOptions) -> None:
+    for job in plan.jobs:
+        if job.target is None and report.json:
+            raise UsageError("the image and the JSON report cannot both go to standard output", "Name an output file with -o")
+        if job.target is None and sys.stdout.isatty():
+            raise UsageError(
+                "an image cannot be shown in a terminal", "Name an output file with -o, or send the output to a file or program"
+            )
+        if job.source is None and sys.stdin.isatty():
+            raise UsageError(
+                "nothing comes from standard input", "Send an image to it: restorekit deblur - < photo.jpg > sharp.jpg"
+            )

@@ -1,0 +1,228 @@
+"""What commands share: groups of options as dataclasses, and how errors leave a command.
+
+An option that several commands take stands here once, as a field of a dataclass. A command takes the dataclass as one parameter;
+its fields become the command's options. So options cannot drift apart between commands.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from restorekit.errors import RestoreKitError
+
+FILES = "Files"
+MODEL = "Model"
+ENGINE = "Engine"
+REPORT = "Report"
+
+
+class Precision(str, Enum):
+    """Precisions a network can run in."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+def parse_bytes(text: str) -> int:
+    """``"4GiB"``, ``"500MB"``, ``"2g"`` or a plain number, in bytes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", text.lower())
+    if match is None:
+        raise typer.BadParameter(f"'{text}' is not a size. Write for example 4GiB or 500MB.")
+    number, unit, binary = match[1], match[2], match[3]
+    power = "kmgt".index(unit) + 1 if unit else 0
+    size = int(float(number) * (1024 if binary or not text.lower().rstrip().endswith("b") else 1000) ** power)
+    if size < 1:
+        raise typer.BadParameter("must be more than nothing.")
+    return size
+
+
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """Names of models that begin so, with their summaries, for the shell."""
+    from restorekit.zoo import list_cards
+
+    return [(card.name, card.summary) for card in list_cards() if card.name.startswith(incomplete)]
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """What to work on."""
+
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT", help="Files, folders, patterns such as '*.jpg', or - for standard input.", show_default=False
+        ),
+    ]
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Look into the folders of folders too.", rich_help_panel=FILES)
+    ] = False
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Largest image to read, in pixels; 0 for no limit.", rich_help_panel=FILES),
+    ] = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go and as what."""
+
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file, for one input; a folder, which is made and gets the inputs' names; or - for standard output. "
+            "Without it results lie beside their inputs.",
+            rich_help_panel=FILES,
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do everything again and replace what stands there.", rich_help_panel=FILES)
+    ] = False
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="Write png, jpg, tiff, webp, ... instead of the input's format.", rich_help_panel=FILES
+        ),
+    ] = None
+    quality: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="Quality of JPEG, WebP, AVIF and HEIC.", rich_help_panel=FILES)
+    ] = 95
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Leave out EXIF, XMP and resolution. The colour profile stays.", rich_help_panel=FILES)
+    ] = False
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is said about the work."""
+
+    json: Annotated[bool, typer.Option("--json", help="Print a report as JSON to standard output.", rich_help_panel=REPORT)] = (
+        False
+    )
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=REPORT)] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", rich_help_panel=REPORT)] = False
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a network is run."""
+
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to compute.", rich_help_panel=ENGINE)] = (
+        "auto"
+    )
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="Precision of the network; a result that is not finite is computed again in fp32.", rich_help_panel=ENGINE
+        ),
+    ] = Precision.auto
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="PIXELS", help="Side of the tiles; by default as large as memory allows.", rich_help_panel=ENGINE
+        ),
+    ] = None
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="PIXELS",
+            help="What tiles share with their neighbours; by default the model's.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            parser=parse_bytes,
+            metavar="SIZE",
+            help="Memory tiles may take, for example 4GiB; by default a safe part of what is free.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The options as :class:`restorekit.Restorer` takes them."""
+        return {
+            "device": self.device,
+            "precision": self.precision.value,
+            "tile": self.tile,
+            "overlap": self.overlap,
+            "memory": self.memory,
+        }
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn ``function`` into what Typer takes: dataclass parameters become options, errors become a line and an exit code."""
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters
+    groups = {name: hints[name] for name in parameters if is_dataclass(hints[name])}
+    flat: list[inspect.Parameter] = []
+    for name, parameter in parameters.items():
+        if name in groups:
+            flat.extend(_option_parameters(groups[name]))
+        else:
+            flat.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+    flat.sort(key=lambda p: p.default is not inspect.Parameter.empty)
+
+    @functools.wraps(function)
+    def run(**values: Any) -> None:
+        arguments = {name: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
+        debug = any(getattr(argument, "debug", False) for argument in arguments.values())
+        with_errors_told(lambda: function(**arguments, **values), debug)
+
+    del run.__wrapped__  # its signature is not the one to be seen
+    run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in flat}
+    return run
+
+
+def with_errors_told(work: Callable[[], None], debug: bool) -> None:
+    """Do ``work``; an error it raises becomes one line on standard error, and an exit code."""
+    try:
+        work()
+    except RestoreKitError as error:
+        _tell(str(error), debug)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _tell("interrupted", False)
+        raise typer.Exit(130) from None
+    except (typer.Exit, typer.Abort, BrokenPipeError):
+        raise
+    except Exception as error:
+        hint = "" if debug else " Run again with --debug to see where."
+        _tell(f"internal error: {type(error).__name__}: {error}.{hint}", debug)
+        raise typer.Exit(1) from None
+
+
+def _tell(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"restorekit: {message}", file=sys.stderr)
+
+
+def _option_parameters(kind: type[Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if f.default is MISSING else f.default,
+            annotation=hints[f.name],
+        )
+        for f in fields(kind)
+    ]

@@ -1,0 +1,306 @@
+"""Many images: while one is computed, the next is read and the one before is written."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from restorekit import images
+from restorekit.errors import ImageError, RestoreKitError, UsageError
+from restorekit.images import Image
+from restorekit.inference.inputs import Job, Plan
+from restorekit.inference.journal import Journal, Making
+
+if TYPE_CHECKING:
+    from restorekit.inference.result import Run
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are read and written.
+
+    Attributes:
+        quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
+        strip: leave out EXIF, XMP and resolution.
+        max_pixels: largest image that is read; 0 for no limit, None for the usual one.
+    """
+
+    quality: int = 95
+    strip: bool = False
+    max_pixels: int | None = None
+
+
+@dataclass(frozen=True)
+class Products:
+    """What is made of an image: the result, and what was asked for besides."""
+
+    image: Image
+    candidates: tuple[Image, ...] = ()
+    spread: Image | None = None
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        status: ``"done"``, ``"skipped"`` (it stood already) or ``"failed"``.
+        written: the files written: candidates, spread map and result, in this order.
+        seconds: from the image in memory to the result in memory.
+        run: what the engine says of it, if there was one.
+        error: why it failed.
+        details: the traceback of that, for whoever has to find out.
+    """
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    written: tuple[Path, ...] = ()
+    seconds: float = 0.0
+    run: Run | None = None
+    error: str = ""
+    details: str = ""
+
+
+Compute = Callable[[Image, Job], Products]
+"""Makes the products of an image."""
+
+Observer = Callable[[Outcome], None]
+
+
+class Batch:
+    """The jobs of a plan, sorted into those that stand already and those to be done.
+
+    A result stands if the journal of its folder says that it was made of the same input with the same settings. A result of ours
+    that is out of date is made again. A file that is not ours, or was changed since, is left alone and its job fails, unless
+    ``overwrite``. A single image starts no journal; there, as for ``make``, a result stands if it is newer than its input.
+
+    Args:
+        plan: the jobs.
+        settings: what shapes the results, as plain values.
+        overwrite: do every job, whatever stands.
+
+    Attributes:
+        pending: the jobs to be done.
+        settled: the outcomes that are known beforehand.
+
+    Raises:
+        ImageError: if a folder cannot be written to.
+    """
+
+    def __init__(self, plan: Plan, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._overwrite = overwrite
+        homes = {job.home for job in plan.jobs if job.home is not None}
+        self._journals = {home: Journal(home, create=not plan.single) for home in homes}
+        self._makings: dict[Job, Making] = {}
+        self._ours: set[Job] = set()
+        self.pending: list[Job] = []
+        self.settled: list[Outcome] = []
+        for job in plan.jobs:
+            self._sort(job)
+        for folder in {job.home or _folder(job) for job in self.pending if job.target}:
+            _require_writable(folder)
+
+    def run(
+        self, prepare: Callable[[], Compute], options: FileOptions | None = None, observe: Observer | None = None
+    ) -> list[Outcome]:
+        """Do what is pending.
+
+        Args:
+            prepare: gives what makes the products of an image. Called once, and only if there is something to do; its errors are
+                raised. What it gives is called in this thread, one image at a time.
+            options: how files are read and written.
+            observe: told of every outcome as soon as it is known, in this thread.
+
+        Returns:
+            The outcomes of all jobs in the order of the plan.
+
+        Raises:
+            UsageError: if making the products of an image does; any other error there fails that job only.
+        """
+        outcomes: dict[Job, Outcome] = {}
+
+        def settle(outcome: Outcome) -> None:
+            outcomes[outcome.job] = outcome
+            if observe is not None:
+                observe(outcome)
+
+        for outcome in self.settled:
+            settle(outcome)
+        if self.pending:
+            with self._at_work():
+                for outcome in self._stream(prepare(), options or FileOptions()):
+                    settle(outcome)
+        return [outcomes[job] for job in self._plan.jobs]
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for home, journal in self._journals.items():
+                stack.enter_context(
+                    journal.working({job.target.parent for job in self._plan.jobs if job.home == home and job.target})
+                )
+            yield
+
+    def _sort(self, job: Job) -> None:
+        target = job.target
+        making = Making.of(job.source, self._settings) if job.source else None
+        if making is not None:
+            self._makings[job] = making
+        if target is None or self._overwrite:
+            self.pending.append(job)
+            self._ours.add(job)
+            return
+        journal = self._journals.get(job.home) if job.home else None
+        if making is not None and journal is not None:
+            state = journal.state(target, making)
+            stands = state == "current" or (self._plan.single and state == "foreign" and _is_newer(target, making))
+            if stands and (job.spread is None or job.spread.exists()):
+                self.settled.append(Outcome(job, "skipped", (target,)))
+                return
+            if state in ("current", "stale") or (state == "absent" and journal.knows(target)):
+                self._ours.add(job)
+        blocked = [path for path in (target, job.spread) if path is not None and os.path.lexists(path)]
+        if blocked and job not in self._ours and (making is not None or job.source is None):
+            self.settled.append(_failure(job, _already_there(blocked[0])))
+            return
+        self.pending.append(job)
+
+    def _stream(self, compute: Compute, options: FileOptions) -> Iterator[Outcome]:
+        """Outcomes as they come; at most one image read ahead and one being written, so that memory holds three."""
+        with _one_thread("read") as reader, _one_thread("write") as writer:
+            ahead: Future[Image] | None = None
+            behind: Future[Outcome] | None = None
+            for number, job in enumerate(self.pending):
+                current = ahead or reader.submit(_read, job, options)
+                following = self.pending[number + 1 : number + 2]
+                ahead = reader.submit(_read, following[0], options) if following else None
+                start = time.perf_counter()
+                try:
+                    image = current.result()
+                    start = time.perf_counter()
+                    products = compute(image, job)
+                except UsageError:
+                    if behind is not None:
+                        yield behind.result()
+                    raise
+                except Exception as error:
+                    yield _failure(job, error)
+                    continue
+                seconds = time.perf_counter() - start
+                if behind is not None:
+                    yield behind.result()
+                behind = writer.submit(self._write, job, products, seconds, options)
+                del image, products, current
+            if behind is not None:
+                yield behind.result()
+
+    def _write(self, job: Job, products: Products, seconds: float, options: FileOptions) -> Outcome:
+        try:
+            written = self._write_files(job, products, options)
+        except Exception as error:
+            return _failure(job, error)
+        return Outcome(job, "done", written, seconds, products.run)
+
+    def _write_files(self, job: Job, products: Products, options: FileOptions) -> tuple[Path, ...]:
+        """The result comes last: where it stands, everything stands."""
+        extras = [(job.candidate(number), image) for number, image in enumerate(products.candidates, 1)]
+        if job.spread is not None and products.spread is not None:
+            extras.append((job.spread, products.spread))
+        if job not in self._ours:
+            for path, _ in extras:
+                if os.path.lexists(path):
+                    raise _already_there(path)
+        making = self._makings.get(job)
+        journal = self._journals.get(job.home) if job.home and making else None
+        if journal and job.target and making:
+            journal.start(job.target, making)
+        for path, image in extras:
+            _write_file(image, path, options)
+        if job.target is None:
+            _write_stream(products.image, sys.stdout.buffer, self._plan.format, options)
+            return tuple(path for path, _ in extras)
+        _write_file(products.image, job.target, options)
+        if journal:
+            journal.finish(job.target)
+        return (*(path for path, _ in extras), job.target)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """1 if a job failed, else 0."""
+    return int(any(outcome.status == "failed" for outcome in outcomes))
+
+
+@contextmanager
+def _one_thread(name: str) -> Iterator[ThreadPoolExecutor]:
+    """A worker thread. Left by an error or Ctrl-C, it finishes what it has in hand, so that nothing is left half-written."""
+    pool = ThreadPoolExecutor(1, f"restorekit-{name}")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=name == "read")
+
+
+def _read(job: Job, options: FileOptions) -> Image:
+    source: Path | BinaryIO = job.source if job.source is not None else io.BytesIO(sys.stdin.buffer.read())
+    if options.max_pixels is None:
+        return images.read(source)
+    return images.read(source, max_pixels=options.max_pixels or None)
+
+
+def _write_file(image: Image, path: Path, options: FileOptions) -> None:
+    _make_folder(path.parent)
+    images.write(image, path, quality=options.quality, strip=options.strip)
+
+
+def _write_stream(image: Image, stream: BinaryIO, format: str | None, options: FileOptions) -> None:
+    buffer = io.BytesIO()
+    images.write(image, buffer, format=format or image.format, quality=options.quality, strip=options.strip)
+    try:
+        stream.write(buffer.getbuffer())
+        stream.flush()
+    except OSError as error:
+        raise ImageError(f"standard output cannot be written to: {error.strerror}", "Check what it is sent to") from None
+
+
+def _folder(job: Job) -> Path:
+    return job.target.parent if job.target else Path()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"the folder {folder} cannot be made: {error.strerror}", "Name another folder with -o") from None
+
+
+def _require_writable(folder: Path) -> None:
+    _make_folder(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ImageError(f"the folder {folder} cannot be written to", "Change its permissions or name another folder with -o")
+
+
+def _is_newer(target: Path, making: Making) -> bool:
+    return target.is_file() and target.stat().st_mtime_ns >= making.changed
+
+
+def _already_there(path: Path) -> ImageError:
+    return ImageError(f"{path} exists already and is not known to be up to date", "Add --overwrite to replace it")
+
+
+def _failure(job: Job, error: Exception) -> Outcome:
+    text = str(error) if isinstance(error, RestoreKitError) else f"internal error: {type(error).__name__}: {error}"
+    # As text: the traceback itself would keep the image alive.
+    return Outcome(job, "failed", error=text, details="".join(traceback.format_exception(error)))

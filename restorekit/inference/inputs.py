@@ -1,0 +1,298 @@
+"""From what was typed to jobs: which images are meant, and where each result goes, settled before any work begins."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from restorekit import images
+from restorekit.errors import UnknownNameError, UsageError
+
+STREAM = "-"
+"""What names standard input or standard output."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to work on.
+
+    Attributes:
+        source: its file; None for standard input.
+        target: the file of the result; None for standard output.
+        spread: the file of the spread map, if one is wanted.
+        home: the folder whose journal remembers the result; None where there is none.
+    """
+
+    source: Path | None
+    target: Path | None
+    spread: Path | None = None
+    home: Path | None = None
+
+    def candidate(self, number: int) -> Path:
+        """The file of candidate ``number``, counted from 1: ``photo-deblurred-1.jpg`` beside ``photo-deblurred.jpg``."""
+        if self.target is None:
+            raise ValueError("standard output has no candidates")
+        return self.target.with_name(f"{self.target.stem}-{number}{self.target.suffix}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Jobs that do not get into each other's way.
+
+    Attributes:
+        jobs: in the order of their inputs.
+        single: whether one file, or standard input, was named; folders, patterns and several files make a batch.
+        format: format of what goes to standard output, such as ``"PNG"``; None for that of its input.
+    """
+
+    jobs: tuple[Job, ...]
+    single: bool
+    format: str | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: Path
+    root: Path  # the tree below this folder is kept in an output folder
+
+
+def plan(
+    inputs: Sequence[str],
+    *,
+    suffix: str,
+    output: str | None = None,
+    format: str | None = None,
+    recursive: bool = False,
+    candidates: bool = False,
+    spread: str | None = None,
+) -> Plan:
+    """Settle what to work on and where results go.
+
+    Args:
+        inputs: files, folders, patterns such as ``"*.jpg"``, or ``"-"`` alone for standard input.
+        suffix: what is added to a name beside its input: ``"deblurred"`` makes ``photo-deblurred.jpg``.
+        output: a file, for one input; a folder; ``"-"`` for standard output; None for beside each input.
+        format: file format of the results, for example ``"png"``; None for each input's own.
+        recursive: look into the folders of folders as well. An output folder gets the same tree.
+        candidates: whether numbered files will be written beside each result.
+        spread: file of the spread map, for one input, or folder of the spread maps.
+
+    Raises:
+        UsageError: if nothing is to be done, if two results would be one file, or if a result would overwrite an input.
+    """
+    extension = _extension(format)
+    if candidates and (output == STREAM or (output is None and STREAM in inputs)):
+        raise UsageError("candidates cannot go to standard output", "Name an output file with -o")
+    if STREAM in inputs:
+        return _plan_stream(inputs, output, extension, spread)
+    single = len(inputs) == 1 and not os.path.isdir(inputs[0]) and (os.path.lexists(inputs[0]) or not glob.has_magic(inputs[0]))
+    folder = _output_folder(output, single)
+    found = _find(inputs, recursive, suffix, folder)
+    if single:
+        jobs: tuple[Job, ...] = (_single_job(found[0], output, folder, suffix, extension, spread),)
+    else:
+        if spread is not None and images.is_image_path(spread):
+            raise UsageError(f"the spread maps of several images cannot all be {spread}", "Name a folder for them")
+        jobs = tuple(_batch_job(f, folder, suffix, extension, spread) for f in found)
+    _refuse_collisions(jobs, candidates)
+    return Plan(jobs, single, extension and images.EXTENSIONS[extension])
+
+
+def _extension(format: str | None) -> str | None:
+    if format is None:
+        return None
+    extension = f".{format.lower().lstrip('.')}"
+    if extension not in images.EXTENSIONS:
+        raise UnknownNameError("format", format, (e.lstrip(".") for e in images.EXTENSIONS))
+    return extension
+
+
+def _plan_stream(inputs: Sequence[str], output: str | None, extension: str | None, spread: str | None) -> Plan:
+    if len(inputs) > 1:
+        raise UsageError("standard input cannot be mixed with other inputs", "Give '-' alone")
+    if output is not None and _output_folder(output, True) is not None:
+        raise UsageError(f"what comes from standard input has no name to be written to {output} by", "Name a file with -o")
+    target = None if output is None or output == STREAM else Path(output)
+    if target is not None:
+        _check_extension(target, extension)
+    job = Job(None, target, _single_spread(spread, "spread"))
+    _refuse_collisions((job,), False)
+    return Plan((job,), True, extension and images.EXTENSIONS[extension])
+
+
+def _output_folder(output: str | None, single: bool) -> Path | None:
+    """The folder that ``output`` means, or None if it means something else."""
+    if output is None:
+        return None
+    if output == STREAM:
+        if not single:
+            raise UsageError("several results cannot go to standard output", "Name a folder with -o")
+        return None
+    path = Path(output)
+    meant_as_folder = output.endswith(("/", os.sep)) or path.is_dir()
+    if images.is_image_path(path) and not meant_as_folder:
+        if not single:
+            raise UsageError(f"several results cannot be one file, {output}", "Name a folder with -o")
+        return None
+    if single and not meant_as_folder and re.fullmatch(r"\.[A-Za-z]{2,4}[0-9]?", path.suffix):
+        known = (e.lstrip(".") for e in images.EXTENSIONS)
+        raise UnknownNameError("format", path.suffix.lstrip("."), known, f"{output} (if it is a folder, end it with '/')")
+    return path
+
+
+def _single_job(
+    found: _Found, output: str | None, folder: Path | None, suffix: str, extension: str | None, spread: str | None
+) -> Job:
+    map_path = _single_spread(spread, found.path.stem)
+    if output == STREAM:
+        return Job(found.path, None, map_path)
+    if output is not None and folder is None:
+        target = Path(output)
+        _check_extension(target, extension)
+    else:
+        target = _target(found, folder, suffix, extension)
+    return Job(found.path, target, map_path, folder or target.parent)
+
+
+def _single_spread(spread: str | None, stem: str) -> Path | None:
+    if spread is None:
+        return None
+    path = Path(spread)
+    if spread.endswith(("/", os.sep)) or path.is_dir():
+        return path / f"{stem}.png"
+    images.format_of(path)  # better refused now than after the work
+    return path
+
+
+def _batch_job(found: _Found, folder: Path | None, suffix: str, extension: str | None, spread: str | None) -> Job:
+    target = _target(found, folder, suffix, extension)
+    relative = found.path.relative_to(found.root)
+    map_path = Path(spread) / relative.with_suffix(".png") if spread else None
+    return Job(found.path, target, map_path, folder or found.root)
+
+
+def _target(found: _Found, folder: Path | None, suffix: str, extension: str | None) -> Path:
+    own = found.path.suffix
+    ending = extension or (own if images.is_image_path(found.path) else ".png")
+    beside = found.path.with_name(f"{found.path.stem}-{suffix}{ending}")
+    if folder is None:
+        return beside
+    target = folder / found.path.relative_to(found.root).with_suffix(ending)
+    # An output folder that is the input's own: the result keeps out of the input's way by its name.
+    return folder / beside.relative_to(found.root) if _same_place(target, found.path) else target
+
+
+def _check_extension(target: Path, extension: str | None) -> None:
+    if extension is not None and images.format_of(target) != images.EXTENSIONS[extension]:
+        raise UsageError(f"{target} does not end as a {extension.lstrip('.')} file does", "Leave out --format or change the name")
+
+
+def _find(inputs: Sequence[str], recursive: bool, suffix: str, skip: Path | None) -> list[_Found]:
+    found: dict[str, _Found] = {}
+    for text in inputs:
+        for item in _expand(text, recursive, suffix, skip):
+            found.setdefault(_key(item.path), item)
+    return list(found.values())
+
+
+def _expand(text: str, recursive: bool, suffix: str, skip: Path | None) -> Iterator[_Found]:
+    path = Path(text)
+    if path.is_dir():
+        yield from _images_in(path, recursive, suffix, skip)
+    elif os.path.lexists(path) or not glob.has_magic(text):
+        yield _Found(path, path.parent)  # one that does not exist is reported when it is read, and the rest goes on
+    else:
+        fixed = Path(*_until_magic(path))
+        matches = [Path(m) for m in sorted(glob.glob(text, recursive=True))]
+        files = [m for m in matches if m.is_file() and images.is_image_path(m)]
+        files = _without_earlier_results(files, suffix)
+        if not files:
+            raise UsageError(f"no image matches '{text}'", "Check the pattern")
+        yield from (_Found(m, fixed) for m in files)
+
+
+def _until_magic(path: Path) -> Iterator[str]:
+    for part in path.parent.parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _images_in(folder: Path, recursive: bool, suffix: str, skip: Path | None) -> Iterator[_Found]:
+    unreadable: list[Path] = []
+    count = 0
+    elsewhere = False
+    for place, names, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
+        here = Path(place)
+        names[:] = sorted(n for n in names if not n.startswith(".") and not (skip and _same_place(here / n, skip)))
+        elsewhere = elsewhere or bool(names)
+        if not recursive:
+            names.clear()
+        paths = [here / name for name in sorted(files) if not name.startswith(".") and images.is_image_path(name)]
+        for path in _without_earlier_results(paths, suffix):
+            count += 1
+            yield _Found(path, folder)
+    yield from (_Found(path, folder) for path in unreadable)  # reported when it is read, and the rest goes on
+    if not count and not unreadable:
+        remedy = "Add --recursive to look into the folders in it" if elsewhere and not recursive else "Check the path"
+        raise UsageError(f"no image lies in {folder}", remedy)
+
+
+def _without_earlier_results(paths: list[Path], suffix: str) -> list[Path]:
+    """Leave out ``photo-deblurred.jpg`` and ``photo-deblurred-1.jpg`` where a ``photo`` lies beside them."""
+    stems = {(path.parent, path.stem) for path in paths}
+    pattern = re.compile(rf"(.+)-{re.escape(suffix)}(-\d+)?")
+
+    def is_result(path: Path) -> bool:
+        match = pattern.fullmatch(path.stem)
+        return match is not None and (path.parent, match[1]) in stems
+
+    return [path for path in paths if not is_result(path)]
+
+
+def _refuse_collisions(jobs: Sequence[Job], candidates: bool) -> None:
+    sources = {identity: job.source for job in jobs if job.source and (identity := _identity(job.source))}
+    owners: dict[str, str] = {}
+    for job in jobs:
+        for what, path in (("result", job.target), ("spread map", job.spread)):
+            if path is None:
+                continue
+            owner = f"the {what} of {job.source or 'standard input'}"
+            if victim := sources.get(_identity(path) or (0, 0)):
+                raise UsageError(f"{owner} would overwrite the input {victim}", "Name another output")
+            other = owners.setdefault(_key(path), owner)
+            if other != owner:
+                raise UsageError(f"{other} and {owner} would both be written to {path}", "Give them separate outputs")
+    if candidates:
+        _refuse_numbered(jobs, sources.values())
+
+
+def _refuse_numbered(jobs: Sequence[Job], sources: Iterable[Path]) -> None:
+    """How many candidates there will be is not known yet: any number beside a result's name is taken."""
+    owners = {_key(job.target): job for job in jobs if job.target}
+    for path in (*sources, *(path for job in jobs for path in (job.target, job.spread) if path)):
+        if match := re.fullmatch(r"(.+)-\d+", path.stem):
+            job = owners.get(_key(path.with_name(f"{match[1]}{path.suffix}")))
+            if job is not None:
+                raise UsageError(f"a candidate of {job.source} might be written to {path}", "Give them separate outputs")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def _same_place(a: Path, b: Path) -> bool:
+    return _key(a) == _key(b) or (_identity(a) is not None and _identity(a) == _identity(b))
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that name one directory entry, without following a link in the last part."""
+    return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))

@@ -1,0 +1,181 @@
+"""What a folder of results remembers, so that a second run goes on where the first one stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from restorekit.errors import ImageError
+from restorekit.images.atomic import TEMPORARY_SUFFIX
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FILE_NAME = ".restorekit.jsonl"
+
+State = Literal["absent", "current", "stale", "foreign"]
+Stamp = tuple[int, int]  # size in bytes, time of the last change in nanoseconds
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a result is made of: an input, as it was, and the settings that shape the result."""
+
+    input: str
+    size: int
+    changed: int
+    settings: str
+
+    @classmethod
+    def of(cls, source: Path, settings: Mapping[str, Any]) -> Making | None:
+        """None for a source that cannot be looked at."""
+        stamp = _stamp(source)
+        if stamp is None:
+            return None
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+        return cls(source.name, *stamp, digest[:16])
+
+
+@dataclass(frozen=True)
+class _Entry:
+    making: Making
+    before: Stamp | None  # the target when writing started
+    after: Stamp | None  # the target when it was done; None if that was never written down
+    previous: _Entry | None
+
+
+class Journal:
+    """One line when a result starts to be written, one when it stands: also a run that was killed in between leaves no doubt.
+
+    Results are renamed into place when they are complete. So if a target is no longer what it was when writing started, it is the
+    result, even if the second line is missing.
+
+    Args:
+        folder: where the results lie.
+        create: start a journal if there is none; else one is only kept up.
+    """
+
+    def __init__(self, folder: Path, create: bool) -> None:
+        self.folder = folder
+        self.path = folder / FILE_NAME
+        self.writes = create or self.path.exists()
+        self._entries: dict[str, _Entry] = {}
+        self._read()
+
+    def state(self, target: Path, making: Making) -> State:
+        """What stands at ``target``.
+
+        ``"absent"``: nothing. ``"current"``: what would be made again. ``"stale"``: an unchanged result of ours, of another input
+        or other settings. ``"foreign"``: something we did not make, or somebody changed since.
+        """
+        now = _stamp(target)
+        if now is None:
+            return "absent"
+        entry = self._entries.get(self._key(target))
+        while entry is not None and entry.after is None and entry.before == now:
+            entry = entry.previous
+        if entry is None:
+            return "foreign"
+        if entry.making == making:
+            return "current"
+        return "stale" if entry.after in (None, now) else "foreign"
+
+    def knows(self, target: Path) -> bool:
+        """Whether writing ``target`` was ever started here."""
+        return self._key(target) in self._entries
+
+    def start(self, target: Path, making: Making) -> None:
+        """Note that ``target`` is about to be written."""
+        self._append({"start": self._key(target), **asdict(making), "before": _stamp(target)})
+
+    def finish(self, target: Path) -> None:
+        """Note that ``target`` stands."""
+        self._append({"done": self._key(target), "after": _stamp(target)})
+
+    @contextmanager
+    def working(self, folders: Iterable[Path]) -> Iterator[None]:
+        """Mark the results as being worked on.
+
+        If nobody else works on them, what a killed run left half-written in ``folders`` is removed first. Where files cannot be
+        locked, that is never certain, and nothing is removed.
+        """
+        if not self.writes or fcntl is None:
+            yield
+            return
+        with self._open() as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for leftover in (path for folder in folders for path in folder.glob(f".*{TEMPORARY_SUFFIX}")):
+                    leftover.unlink()
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_SH)
+            yield
+
+    def _key(self, target: Path) -> str:
+        return Path(os.path.relpath(target, self.folder)).as_posix()
+
+    def _read(self) -> None:
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise ImageError(
+                f"the journal {self.path} cannot be read: {error.strerror}", "Remove it or name another folder"
+            ) from None
+        for line in lines:
+            try:
+                self._take(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                continue  # a line cut short by a kill
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if key := line.get("start"):
+            making = Making(line["input"], line["size"], line["changed"], line["settings"])
+            self._entries[key] = _Entry(making, _as_stamp(line["before"]), None, self._entries.get(key))
+        elif entry := self._entries.get(line["done"]):
+            self._entries[line["done"]] = _Entry(entry.making, entry.before, _as_stamp(line["after"]), None)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        if self.writes:
+            with self._open() as file:
+                start = b"" if _ends_line(file) else b"\n"
+                file.write(start + json.dumps(line).encode() + b"\n")
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab+") as file:
+                yield file
+        except OSError as error:
+            raise ImageError(
+                f"the journal {self.path} cannot be written: {error.strerror}", "Name another folder with -o"
+            ) from None
+
+
+def _ends_line(file: BinaryIO) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_size, info.st_mtime_ns
+
+
+def _as_stamp(value: Any) -> Stamp | None:
+    return None if value is None else (value[0], value[1])

@@ -1,0 +1,63 @@
+"""``restorekit degrade``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from tests.cli.conftest import Run, pixels, save_photo
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    return [save_photo(tmp_path / "in" / f"{n}.png", n, (96, 80)) for n in range(3)]
+
+
+def test_the_same_seed_gives_the_same_pictures_and_another_does_not(run: Run, photos: list[Path]) -> None:
+    for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert run("degrade", "--kind", "motion", "--seed", seed, "in", "-o", out).exit_code == 0
+    a, b, c = (np.stack([pixels(Path(out) / photo.name) for photo in photos]) for out in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert a.shape == (3, 80, 96, 3)
+    assert not np.array_equal(a, np.stack([pixels(photo) for photo in photos]))
+
+
+def test_a_photograph_does_not_depend_on_its_company_or_name(run: Run, photos: list[Path]) -> None:
+    assert run("degrade", "in", "-o", "all").exit_code == 0
+    (renamed,) = [photos[1].rename(photos[1].with_name("renamed.png"))]
+    assert run("degrade", renamed, "-o", "alone.png").exit_code == 0
+    assert np.array_equal(pixels(Path("all/1.png")), pixels(Path("alone.png")))
+
+
+def test_grey_stays_grey(run: Run, tmp_path: Path) -> None:
+    save_photo(tmp_path / "rgb.png", size=(64, 64))
+    PillowImage.open("rgb.png").convert("L").save("grey.png")
+    result = run("degrade", "grey.png")
+    assert result.exit_code == 0 and "grey.png -> grey-degraded.png (" in result.stderr
+    assert pixels(Path("grey-degraded.png")).shape == (64, 64)
+
+
+def test_settings_reach_the_degradation(run: Run, photos: list[Path]) -> None:
+    sharp = ["--set", "sharp=1.0", "--set", "shake=0.0", "--set", "turn=0.0", "--set", "object=0.0"]
+    assert run("degrade", photos[0], "-o", "sharp.png", *sharp).exit_code == 0
+    difference = pixels(Path("sharp.png")).astype(float) - pixels(photos[0])
+    assert np.sqrt(np.mean(difference**2)) < 12  # noise only
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kind", "moton"], "unknown degradation 'moton'. Did you mean 'motion'?"),
+        (["--set", "lenght=[1,2]"], "unknown key 'lenght'"),
+        (["--set", "length"], "not of the form key=value"),
+        (["--seed", "-1"], "--seed"),
+    ],
+)
+def test_hostile_options(run: Run, photos: list[Path], arguments: list[str], message: str) -> None:
+    result = run("degrade", photos[0], "-o", "out.png", *arguments)
+    assert result.exit_code == 2 and message in result.stderr
+    assert not Path("out.png").exists()

@@ -1,0 +1,332 @@
+"""``restorekit deblur`` and ``restorekit infer`` as a user meets them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from restorekit import Restorer
+from restorekit.inference import Restoration
+from restorekit.inference.journal import FILE_NAME
+from tests.cli.conftest import Run, pixels, save_photo
+
+
+@pytest.mark.usefixtures("zoo")
+def test_deblur_needs_nothing_but_a_photograph(run: Run, photo: Path) -> None:
+    result = run("deblur", "photo.png")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert "deblur with tiny-deblur" in result.stderr
+    assert "photo.png -> photo-deblurred.png (cpu, " in result.stderr
+    restored = pixels(photo.with_name("photo-deblurred.png"))
+    assert restored.shape == (30, 40, 3)
+    assert sorted(p.name for p in photo.parent.iterdir()) == ["photo-deblurred.png", "photo.png"]
+
+
+def test_the_command_gives_what_python_gives(run: Run, photo: Path, card: Path) -> None:
+    assert run("infer", "--model", card, photo, "-o", "out.png", "--precision", "fp32").exit_code == 0
+    expected = Restorer.from_card(card, precision="fp32")(photo).to_array()
+    assert np.array_equal(pixels(Path("out.png")), expected)
+    assert not np.array_equal(expected, pixels(photo))
+
+
+def test_strength_blends_with_the_input(run: Run, photo: Path, card: Path) -> None:
+    assert run("infer", "-m", card, photo, "-o", "none.png", "--strength", "0").exit_code == 0
+    assert np.array_equal(pixels(Path("none.png")), pixels(photo))
+    assert run("infer", "-m", card, photo, "-o", "half.png", "--strength", "0.5").exit_code == 0
+    assert run("infer", "-m", card, photo, "-o", "full.png").exit_code == 0
+    mean = (pixels(photo).astype(float) + pixels(Path("full.png"))) / 2
+    assert np.abs(pixels(Path("half.png")) - mean).max() <= 1
+
+
+def test_candidates_and_spread(run: Run, photo: Path, card: Path) -> None:
+    assert run("infer", "-m", card, photo, "--candidates", "--spread", "map.png").exit_code == 0
+    names = ["map.png", "photo-deblurred-1.png", "photo-deblurred-2.png", "photo-deblurred.png", "photo.png"]
+    assert sorted(p.name for p in photo.parent.iterdir()) == names
+    first, second = (pixels(Path(f"photo-deblurred-{n}.png")).astype(float) for n in (1, 2))
+    assert not np.array_equal(first, second)
+    assert np.abs((first + second) / 2 - pixels(Path("photo-deblurred.png"))).max() <= 1.5
+    assert pixels(Path("map.png")).shape == (30, 40)
+
+
+def test_options_reach_the_engine(run: Run, photo: Path, card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+    call, make = Restorer.__call__, Restorer.from_card
+
+    def noted_make(card: object, **options: object) -> Restorer:
+        seen.update(options)
+        return make(card, **options)  # type: ignore[arg-type]
+
+    def noted_call(self: Restorer, image: object, **options: object) -> Restoration:
+        seen.update(options)
+        return call(self, image, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Restorer, "from_card", staticmethod(noted_make))
+    monkeypatch.setattr(Restorer, "__call__", noted_call)
+    arguments = [
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+        "--tile",
+        "64",
+        "--overlap",
+        "8",
+        "--memory",
+        "1.5GiB",
+        "--strength",
+        "0.25",
+    ]
+    assert run("infer", "-m", card, photo, *arguments).exit_code == 0
+    expected = {"device": "cpu", "precision": "fp32", "tile": 64, "overlap": 8, "memory": 3 * 2**29, "strength": 0.25}
+    assert {name: seen[name] for name in expected} == expected
+
+
+def test_standard_input_to_standard_output(run: Run, photo: Path, card: Path) -> None:
+    result = run("infer", "-m", card, "-", stdin=photo.read_bytes())
+    assert result.exit_code == 0, result.stderr
+    restored = PillowImage.open(io.BytesIO(result.stdout_bytes))
+    assert (restored.format, restored.size) == ("PNG", (40, 30))
+    as_jpeg = run("infer", "-m", card, "-", "--format", "jpg", stdin=photo.read_bytes())
+    assert PillowImage.open(io.BytesIO(as_jpeg.stdout_bytes)).format == "JPEG"
+    to_file = run("infer", "-m", card, "-", "-o", "out.webp", stdin=photo.read_bytes())
+    assert to_file.exit_code == 0 and to_file.stdout == ""
+    assert PillowImage.open("out.webp").format == "WEBP"
+    from_file = run("infer", "-m", card, photo, "-o", "-")
+    assert from_file.stdout_bytes == result.stdout_bytes
+
+
+def test_a_pipe_in_a_real_shell(photo: Path, card: Path) -> None:
+    command = [sys.executable, "-m", "restorekit", "infer", "-m", str(card), "-", "--quiet"]
+    result = subprocess.run(command, input=photo.read_bytes(), capture_output=True, check=True)
+    assert PillowImage.open(io.BytesIO(result.stdout)).size == (40, 30)
+    assert result.stderr == b""
+
+
+def test_the_json_report_has_every_file(run: Run, card: Path) -> None:
+    for number in range(2):
+        save_photo(Path(f"in/{number}.png"), number)
+    Path("in/bad.png").write_bytes(b"nothing")
+    result = run("infer", "-m", card, "in", "-o", "out", "--json", "--tile", "64")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert report["command"] == "infer" and report["model"] == "tiny"
+    assert report["totals"].items() >= {"files": 3, "done": 2, "skipped": 0, "failed": 1}.items()
+    first, bad = report["files"][0], report["files"][2]
+    assert first.items() >= {"input": "in/0.png", "output": "out/0.png", "status": "done", "device": "cpu", "error": None}.items()
+    assert first["seconds"] > 0 and first["precision"] in ("fp32", "bf16")
+    assert bad["status"] == "failed" and "in/bad.png" in bad["error"] and bad["device"] is None
+    again = json.loads(run("infer", "-m", card, "in", "-o", "out", "--json").stdout)
+    assert [file["status"] for file in again["files"]] == ["skipped", "skipped", "failed"]
+
+
+def test_a_folder_with_a_broken_file_ends_with_one_and_names_it(run: Run, card: Path) -> None:
+    for number in range(3):
+        save_photo(Path(f"in/{number}.png"), number)
+    Path("in/1.png").write_bytes(Path("in/1.png").read_bytes()[:60])
+    result = run("infer", "-m", card, "in", "-o", "out", "--quiet")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("restorekit: in/1.png")
+    assert sorted(p.name for p in Path("out").glob("[!.]*")) == ["0.png", "2.png"]
+
+
+def test_recursion_keeps_the_tree(run: Run, card: Path) -> None:
+    for name in ("a.png", "x/a.png", "x/y/b.png"):
+        save_photo(Path("in") / name)
+    result = run("infer", "-m", card, "in", "-r", "-o", "out")
+    assert result.exit_code == 0
+    assert "3 done in" in result.stderr
+    assert sorted(p.relative_to("out").as_posix() for p in Path("out").rglob("*.png")) == ["a.png", "x/a.png", "x/y/b.png"]
+
+
+def test_a_second_time_a_single_result_is_left_alone_and_that_is_said(run: Run, photo: Path, card: Path) -> None:
+    assert run("infer", "-m", card, photo).exit_code == 0
+    restored = photo.with_name("photo-deblurred.png")
+    before = restored.stat().st_mtime_ns
+    result = run("infer", "-m", card, photo, "--strength", "0.5")
+    assert result.exit_code == 0
+    assert "photo-deblurred.png (up to date; --overwrite makes it again)" in result.stderr
+    assert restored.stat().st_mtime_ns == before
+    assert run("infer", "-m", card, photo, "--overwrite").exit_code == 0
+    assert restored.stat().st_mtime_ns > before
+
+
+def test_a_single_result_older_than_its_input_is_not_replaced_silently(run: Run, photo: Path, card: Path) -> None:
+    assert run("infer", "-m", card, photo).exit_code == 0
+    os.utime(photo.with_name("photo-deblurred.png"), (1, 1))
+    result = run("infer", "-m", card, photo)
+    assert result.exit_code == 1
+    assert "photo-deblurred.png exists already" in result.stderr and "--overwrite" in result.stderr
+    assert photo.with_name("photo-deblurred.png").stat().st_mtime == 1
+
+
+def test_an_input_is_never_overwritten(run: Run, photo: Path, card: Path) -> None:
+    before = photo.read_bytes()
+    os.symlink(photo, "link.png")
+    for target in ("photo.png", "link.png", f"../{photo.parent.name}/photo.png"):
+        result = run("infer", "-m", card, "photo.png", "-o", target, "--overwrite")
+        assert result.exit_code == 2 and "would overwrite the input photo.png" in result.stderr
+    assert photo.read_bytes() == before
+
+
+HOSTILE = [
+    (["--tile", "-5"], 2, "--tile"),
+    (["--tile", "many"], 2, "--tile"),
+    (["--strength", "3"], 2, "--strength"),
+    (["--strength", "nan"], 2, "strength"),
+    (["--quality", "0"], 2, "--quality"),
+    (["--memory", "lots"], 2, "'lots' is not a size"),
+    (["--memory", "0"], 2, "more than nothing"),
+    (["--device", "cuda:9"], 2, "device"),
+    (["--device", "gpu"], 2, "unknown device 'gpu'"),
+    (["--precision", "fp8"], 2, "fp8"),
+    (["--max-pixels", "-1"], 2, "--max-pixels"),
+    (["--max-pixels", "100"], 1, "photo.png"),
+    (["--format", "jpgg"], 2, "unknown format 'jpgg'. Did you mean 'jpg'"),
+    (["-o", "-", "--json"], 2, "cannot both go to standard output"),
+    (["-o", "-", "--candidates"], 2, "candidates cannot go to standard output"),
+    (["-o", "photo.png/out.png"], 1, "photo.png"),
+    (["nowhere.png"], 1, "nowhere.png does not exist"),
+    (["empty"], 2, "no image lies in empty"),
+    (["*.gif"], 2, "no image matches '*.gif'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), HOSTILE, ids=[" ".join(a) for a, _, _ in HOSTILE])
+def test_hostile_options_get_one_line_and_the_right_exit_code(
+    run: Run, photo: Path, card: Path, arguments: list[str], code: int, message: str
+) -> None:
+    Path("empty").mkdir()
+    result = run("infer", "-m", card, "photo.png", *arguments)
+    assert result.exit_code == code, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("zoo")
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["deblur", "photo.png", "--model", "tiny-debulr"], 2, "unknown model 'tiny-debulr'. Did you mean 'tiny-deblur'?"),
+        (["deblur", "photo.png", "--model", "./none.toml"], 1, "none.toml does not exist"),
+        (["infer", "photo.png"], 2, "Add --model NAME"),
+        (["deblur"], 2, "INPUT"),
+        (["debulr", "photo.png"], 2, "deblur"),
+    ],
+)
+def test_hostile_commands(run: Run, photo: Path, arguments: list[str], code: int, message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert message in result.stderr
+
+
+def test_a_model_for_another_task_is_refused_by_the_verb(run: Run, photo: Path, card: Path) -> None:
+    card.write_text(card.read_text().replace('"deblur"', '"denoise"'))
+    result = run("deblur", photo, "--model", card)
+    assert result.exit_code == 2 and "model 'tiny' is for denoise, not deblur" in result.stderr
+    assert run("infer", photo, "--model", card).exit_code == 0
+
+
+def test_debug_shows_the_traceback_and_nothing_else_does(
+    run: Run, photo: Path, card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(card: object, **options: object) -> Restorer:
+        raise RuntimeError("the roof is on fire")
+
+    monkeypatch.setattr(Restorer, "from_card", staticmethod(broken))
+    plain = run("infer", "-m", card, photo)
+    assert plain.exit_code == 1
+    assert plain.stderr.splitlines()[-1] == (
+        "restorekit: internal error: RuntimeError: the roof is on fire. Run again with --debug to see where."
+    )
+    assert "Traceback" not in plain.output
+    told = run("infer", "-m", card, photo, "--debug")
+    assert told.exit_code == 1 and "Traceback" in told.stderr and "in broken" in told.stderr
+
+
+def test_verbs_take_the_same_options() -> None:
+    from typer.main import get_command
+
+    from restorekit.cli.app import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    names = {verb: [option for p in commands[verb].params for option in p.opts] for verb in ("deblur", "infer")}
+    assert names["deblur"] == names["infer"]
+    assert {"--output", "--model", "--device", "--precision", "--tile", "--overlap", "--memory", "--strength"} <= set(
+        names["infer"]
+    )
+
+
+def test_twenty_images_one_broken_killed_then_interrupted_then_finished(tmp_path: Path, card: Path) -> None:
+    for number in range(20):
+        save_photo(tmp_path / "in" / f"{number:02}.png", number, (160, 120))
+    broken = tmp_path / "in" / "03.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    out = tmp_path / "out"
+
+    process = start(card, tmp_path)
+    wait_for_results(out, 4, process)
+    process.kill()
+    _, errors = process.communicate()
+    killed = stamps(out)
+    assert 4 <= len(killed) < 19, errors
+
+    process = start(card, tmp_path)
+    wait_for_results(out, len(killed) + 4, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    interrupted = stamps(out)
+    assert len(killed) < len(interrupted) < 19, errors
+    assert process.returncode == 130
+    assert "interrupted" in errors and "Traceback" not in errors
+
+    process = start(card, tmp_path, "--json")
+    output, errors = process.communicate()
+    finished = stamps(out)
+    assert process.returncode == 1
+    assert "03.png" in errors
+    assert {p.name for p in out.iterdir()} - finished.keys() == {FILE_NAME}
+    assert sorted(finished) == [f"{n:02}.png" for n in range(20) if n != 3]
+    assert all(pixels(out / name).shape == (120, 160, 3) for name in finished)
+    assert killed.items() <= interrupted.items() <= finished.items()
+    assert (
+        json.loads(output)["totals"].items() >= {"done": 19 - len(interrupted), "skipped": len(interrupted), "failed": 1}.items()
+    )
+
+
+def start(card: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "restorekit",
+        "infer",
+        "-m",
+        str(card),
+        str(folder / "in"),
+        "-o",
+        str(folder / "out"),
+        *options,
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("*.png"))) < count and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each result was written; a result that is made again has another stamp."""
+    return {p.name: p.stat().st_mtime_ns for p in folder.glob("*.png")}

@@ -1,0 +1,215 @@
+"""Which inputs are meant, and where their results go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from restorekit.errors import ImageError, UnknownNameError, UsageError
+from restorekit.inference.inputs import Plan, plan
+
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """Makes files, whose content does not matter here, and goes to their folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names: str) -> Path:
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(name)
+        return tmp_path
+
+    return make
+
+
+def pairs(made: Plan) -> dict[str, str]:
+    return {job.source.as_posix() if job.source else "-": job.target.as_posix() if job.target else "-" for job in made.jobs}
+
+
+def planned(*inputs: str, **options: object) -> dict[str, str]:
+    return pairs(plan(inputs, suffix="deblurred", **options))  # type: ignore[arg-type]
+
+
+def test_a_single_result_lies_beside_its_input(tree: Tree) -> None:
+    tree("in/photo.JPG")
+    made = plan(["in/photo.JPG"], suffix="deblurred")
+    assert pairs(made) == {"in/photo.JPG": "in/photo-deblurred.JPG"}
+    assert made.single
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        ({"output": "out.png"}, "out.png"),
+        ({"output": "deep/out.png"}, "deep/out.png"),
+        ({"output": "out"}, "out/photo.jpg"),
+        ({"output": "out/"}, "out/photo.jpg"),
+        ({"output": "out.png/"}, "out.png/photo.jpg"),
+        ({"output": "2024.05.12"}, "2024.05.12/photo.jpg"),
+        ({"output": "-"}, "-"),
+        ({"output": "out", "format": "PNG"}, "out/photo.png"),
+        ({"format": "tif"}, "photo-deblurred.tif"),
+        ({"output": "."}, "photo-deblurred.jpg"),
+    ],
+)
+def test_where_a_single_result_goes(tree: Tree, options: dict[str, str], target: str) -> None:
+    tree("photo.jpg")
+    assert planned("photo.jpg", **options) == {"photo.jpg": target}
+
+
+def test_an_existing_folder_is_a_folder_whatever_its_name(tree: Tree) -> None:
+    tree("photo.jpg", "out.jpg/keep.txt")
+    assert planned("photo.jpg", output="out.jpg") == {"photo.jpg": "out.jpg/photo.jpg"}
+
+
+def test_a_file_without_an_image_extension_becomes_a_png(tree: Tree) -> None:
+    tree("scan", "upload.tmp")
+    assert planned("scan", "upload.tmp") == {"scan": "scan-deblurred.png", "upload.tmp": "upload-deblurred.png"}
+
+
+def test_a_folder_gives_its_images_in_order(tree: Tree) -> None:
+    tree("in/b.jpg", "in/a.PNG", "in/notes.txt", "in/.hidden.jpg", "in/deeper/c.jpg", "in/.thumbs/d.jpg")
+    assert planned("in") == {"in/a.PNG": "in/a-deblurred.PNG", "in/b.jpg": "in/b-deblurred.jpg"}
+    assert planned("in", output="out") == {"in/a.PNG": "out/a.PNG", "in/b.jpg": "out/b.jpg"}
+
+
+def test_recursion_keeps_the_tree(tree: Tree) -> None:
+    tree("in/a.jpg", "in/x/a.jpg", "in/x/y/a.jpg", "in/.thumbs/a.jpg")
+    assert planned("in", output="out", recursive=True) == {
+        "in/a.jpg": "out/a.jpg",
+        "in/x/a.jpg": "out/x/a.jpg",
+        "in/x/y/a.jpg": "out/x/y/a.jpg",
+    }
+    assert planned("in", recursive=True)["in/x/a.jpg"] == "in/x/a-deblurred.jpg"
+
+
+def test_an_output_folder_inside_the_input_is_not_an_input(tree: Tree) -> None:
+    tree("in/a.jpg", "in/x/b.jpg", "in/out/a.jpg", "in/out/x/b.jpg")
+    expected = {"in/a.jpg": "in/out/a.jpg", "in/x/b.jpg": "in/out/x/b.jpg"}
+    assert planned("in", output="in/out", recursive=True) == expected
+    assert planned("in", output=str(Path("in/out").resolve()), recursive=True).keys() == expected.keys()
+
+
+def test_earlier_results_beside_inputs_are_not_inputs(tree: Tree) -> None:
+    tree(
+        "in/a.jpg",
+        "in/a-deblurred.jpg",
+        "in/a-deblurred-2.jpg",
+        "in/lone-deblurred.jpg",
+        "in/a-b.jpg",
+        "in/b-deblurred.png",
+        "in/b.jpg",
+    )
+    kept = ["in/a-b.jpg", "in/a.jpg", "in/b.jpg", "in/lone-deblurred.jpg"]
+    assert sorted(planned("in")) == kept
+    assert sorted(planned("in/*.*")) == kept
+    assert list(planned("in/a-deblurred.jpg")) == ["in/a-deblurred.jpg"]
+
+
+def test_the_input_folder_as_output_keeps_inputs_safe(tree: Tree) -> None:
+    tree("in/a.jpg", "in/a-deblurred.jpg")
+    assert planned("in", output="in") == {"in/a.jpg": "in/a-deblurred.jpg"}
+
+
+def test_patterns_are_expanded_and_keep_the_tree_below_them(tree: Tree) -> None:
+    tree("in/x/a.jpg", "in/y/a.jpg", "in/y/a.txt", "in/[1].jpg")
+    assert planned("in/*/a.*", output="out") == {"in/x/a.jpg": "out/x/a.jpg", "in/y/a.jpg": "out/y/a.jpg"}
+    assert planned("in/**/*.jpg", output="out")["in/x/a.jpg"] == "out/x/a.jpg"
+    assert planned("in/[1].jpg") == {"in/[1].jpg": "in/[1]-deblurred.jpg"}
+
+
+def test_an_input_named_twice_is_done_once(tree: Tree) -> None:
+    folder = tree("in/a.jpg", "in/b.jpg")
+    made = planned("in/a.jpg", "in", str(folder / "in" / "a.jpg"), "in/../in/b.jpg")
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        (["empty"], {}, "no image lies in empty"),
+        (["tree"], {}, "no image lies in tree. Add --recursive"),
+        (["*.gif"], {}, r"no image matches '\*.gif'"),
+        (["in"], {"output": "one.png"}, "several results cannot be one file, one.png"),
+        (["in"], {"output": "-"}, "several results cannot go to standard output"),
+        (["-", "in"], {}, "cannot be mixed"),
+        (["-"], {"output": "out/"}, "has no name"),
+        (["-"], {"candidates": True}, "candidates cannot go to standard output"),
+        (["in/a.jpg"], {"output": "a.jpgg"}, r"unknown format 'jpgg' in a.jpgg .*Did you mean 'jpg'"),
+        (["in/a.jpg"], {"output": "a.png", "format": "jpg"}, "a.png does not end as a jpg file does"),
+        (["in/a.jpg"], {"format": "jgp"}, "unknown format 'jgp'. Did you mean 'jpg'"),
+        (["in/a.jpg"], {"output": "in/a.jpg"}, "the result of in/a.jpg would overwrite the input in/a.jpg"),
+        (["in/a.jpg"], {"output": "link.jpg"}, "would overwrite the input in/a.jpg"),
+        (["in/a.jpg"], {"spread": "in/a.jpg"}, "the spread map of in/a.jpg would overwrite the input in/a.jpg"),
+        (["in/a.jpg"], {"output": "x.png", "spread": "x.png"}, "would both be written to x.png"),
+        (
+            ["in"],
+            {"output": "out", "format": "png"},
+            "the result of in/a.jpg and the result of in/a.png would both be written to out/a.png",
+        ),
+        (
+            ["in/a.jpg", "tree/x/a.jpg"],
+            {"output": "out"},
+            "a.jpg and the result of tree/x/a.jpg would both be written to out/a.jpg",
+        ),
+        (["-"], {"output": "x.png", "spread": "x.png"}, "the result of standard input and the spread map of"),
+        (["in"], {"spread": "map.png"}, "spread maps of several images cannot all be map.png"),
+        (
+            ["num/a.jpg", "num/a-1.jpg"],
+            {"output": "out", "candidates": True},
+            "a candidate of num/a.jpg might be written to out/a-1.jpg",
+        ),
+    ],
+)
+def test_what_cannot_be_right_is_refused_before_any_work(
+    tree: Tree, inputs: list[str], options: dict[str, object], message: str
+) -> None:
+    folder = tree("in/a.jpg", "in/a.png", "tree/x/a.jpg", "num/a.jpg", "num/a-1.jpg")
+    (folder / "empty").mkdir()
+    os.symlink("in/a.jpg", folder / "link.jpg")
+    with pytest.raises(UsageError, match=message):
+        planned(*inputs, **options)
+
+
+def test_a_spread_map_that_cannot_be_written_is_refused_before_any_work(tree: Tree) -> None:
+    tree("a.jpg")
+    with pytest.raises(ImageError, match=r"map\.tx"):
+        planned("a.jpg", spread="map.tx")
+
+
+def test_an_unknown_format_is_an_unknown_name(tree: Tree) -> None:
+    tree("a.jpg")
+    with pytest.raises(UnknownNameError):
+        planned("a.jpg", format="gif89")
+
+
+def test_a_missing_file_is_left_to_be_reported(tree: Tree) -> None:
+    tree("a.jpg")
+    assert list(planned("a.jpg", "missing.jpg", output="out")) == ["a.jpg", "missing.jpg"]
+    assert plan(["missing.jpg"], suffix="deblurred").single
+
+
+def test_spread_maps_get_a_tree_of_their_own(tree: Tree) -> None:
+    tree("in/a.jpg", "in/x/b.tif")
+    made = plan(["in"], suffix="deblurred", output="out", recursive=True, spread="maps")
+    assert [job.spread and job.spread.as_posix() for job in made.jobs] == ["maps/a.png", "maps/x/b.png"]
+
+
+def test_candidates_are_numbered_beside_the_result(tree: Tree) -> None:
+    tree("photo.jpg")
+    (job,) = plan(["photo.jpg"], suffix="deblurred", candidates=True).jobs
+    assert [str(job.candidate(n)) for n in (1, 2)] == ["photo-deblurred-1.jpg", "photo-deblurred-2.jpg"]
+
+
+def test_standard_streams(tree: Tree) -> None:
+    tree("photo.jpg")
+    assert planned("-") == {"-": "-"}
+    assert planned("-", output="-") == {"-": "-"}
+    assert planned("-", output="a.png") == {"-": "a.png"}
+    assert plan(["-"], suffix="deblurred", format="jpg").format == "JPEG"

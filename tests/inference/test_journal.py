@@ -1,0 +1,151 @@
+"""What is known of a result after runs that ended well, were killed, or were meddled with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from restorekit.errors import ImageError
+from restorekit.inference.journal import FILE_NAME, Journal, Making
+
+SETTINGS = {"strength": 1.0}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"photo")
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def making(source: Path, strength: float = 1.0) -> Making:
+    made = Making.of(source, {"strength": strength})
+    assert made is not None
+    return made
+
+
+def write(journal: Journal, target: Path, made: Making, content: bytes = b"result", finish: bool = True) -> None:
+    """What the pipeline does, the last line being optional."""
+    journal.start(target, made)
+    temporary = target.with_name(".temporary")
+    temporary.write_bytes(content)
+    os.replace(temporary, target)
+    if finish:
+        journal.finish(target)
+
+
+def state(out: Path, target: Path, made: Making) -> str:
+    """As a fresh run sees it."""
+    return Journal(out, create=True).state(target, made)
+
+
+def test_nothing_is_absent_and_what_was_not_ours_is_foreign(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    assert state(out, target, making(source)) == "absent"
+    target.write_bytes(b"somebody's")
+    assert state(out, target, making(source)) == "foreign"
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_result_is_current_also_if_killed_before_the_last_line(source: Path, out: Path, finish: bool) -> None:
+    target = out / "a.jpg"
+    write(Journal(out, create=True), target, making(source), finish=finish)
+    assert state(out, target, making(source)) == "current"
+
+
+def test_killed_before_the_result_stood_leaves_it_absent(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    Journal(out, create=True).start(target, making(source))
+    assert state(out, target, making(source)) == "absent"
+    assert Journal(out, create=True).knows(target)
+
+
+def test_killed_before_a_new_result_replaced_the_old_leaves_the_old(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    journal = Journal(out, create=True)
+    write(journal, target, making(source))
+    journal.start(target, making(source, 0.5))
+    assert state(out, target, making(source)) == "current"
+    assert state(out, target, making(source, 0.5)) == "stale"
+
+
+def test_a_foreign_file_stays_foreign_if_replacing_it_was_cut_short(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    target.write_bytes(b"somebody's")
+    Journal(out, create=True).start(target, making(source))
+    assert state(out, target, making(source)) == "foreign"
+
+
+def test_other_settings_or_another_input_make_a_result_stale(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    write(Journal(out, create=True), target, making(source))
+    assert state(out, target, making(source, 0.5)) == "stale"
+    source.write_bytes(b"photo, edited")
+    assert state(out, target, making(source)) == "stale"
+
+
+def test_a_stale_result_that_somebody_changed_is_foreign(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    write(Journal(out, create=True), target, making(source))
+    target.write_bytes(b"retouched by hand")
+    assert state(out, target, making(source, 0.5)) == "foreign"
+    assert state(out, target, making(source)) == "current"
+
+
+def test_a_deleted_result_is_absent(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    write(Journal(out, create=True), target, making(source))
+    target.unlink()
+    assert state(out, target, making(source)) == "absent"
+
+
+def test_a_line_cut_short_spoils_neither_its_neighbours_nor_the_next(source: Path, out: Path) -> None:
+    journal = Journal(out, create=True)
+    for name in ("a.jpg", "b.jpg"):
+        write(journal, out / name, making(source))
+    path = out / FILE_NAME
+    path.write_bytes(path.read_bytes()[:-9])
+    write(Journal(out, create=True), out / "sub.jpg", making(source))
+    assert [state(out, out / name, making(source)) for name in ("a.jpg", "b.jpg", "sub.jpg")] == ["current"] * 3
+
+
+@pytest.mark.parametrize("junk", [b"\x00\xff\xfe", b"[]\n3\nnull\n", b'{"start": "a.jpg"}\n', b'{"done": "a.jpg", "after": 3}\n'])
+def test_junk_is_passed_over(source: Path, out: Path, junk: bytes) -> None:
+    (out / FILE_NAME).write_bytes(junk)
+    write(Journal(out, create=True), out / "a.jpg", making(source))
+    assert state(out, out / "a.jpg", making(source)) == "current"
+
+
+def test_a_moved_folder_keeps_its_memory(source: Path, out: Path, tmp_path: Path) -> None:
+    (out / "sub").mkdir()
+    write(Journal(out, create=True), out / "sub" / "a.jpg", making(source))
+    moved = tmp_path / "moved"
+    out.rename(moved)
+    assert state(moved, moved / "sub" / "a.jpg", making(source)) == "current"
+
+
+def test_no_journal_is_started_unless_asked_but_one_is_kept_up(source: Path, out: Path) -> None:
+    write(Journal(out, create=False), out / "a.jpg", making(source))
+    assert not (out / FILE_NAME).exists()
+    write(Journal(out, create=True), out / "b.jpg", making(source))
+    write(Journal(out, create=False), out / "c.jpg", making(source))
+    assert state(out, out / "c.jpg", making(source)) == "current"
+
+
+def test_a_journal_that_cannot_be_read_is_named(out: Path) -> None:
+    (out / FILE_NAME).mkdir()
+    with pytest.raises(ImageError, match=r"the journal .* cannot be read"):
+        Journal(out, create=True)
+
+
+def test_a_source_that_is_not_there_has_no_making(tmp_path: Path) -> None:
+    assert Making.of(tmp_path / "missing.jpg", SETTINGS) is None
