@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restorekit import images
+from restorekit.errors import DataError
+from restorekit.evaluation import Pair, Protocol, check_pairs, evaluate, find_pairs
+
+
+def save(path: Path, height: int = 16, width: int = 20) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(images.Image.from_array(np.full((height, width, 3), 90, np.uint8)), path)
+    return path
+
+
+def problems_of(call: object) -> str:
+    with pytest.raises(DataError) as caught:
+        call()  # type: ignore[operator]
+    return caught.value.problem
+
+
+def test_names_pair_across_extensions_and_folders(tmp_path: Path) -> None:
+    restored, targets = tmp_path / "r", tmp_path / "t"
+    for name in ("a.png", "sub/a.png", "photo.v2.png"):
+        save(restored / name)
+        save(targets / Path(name).with_suffix(".bmp"))
+    (restored / "notes.txt").write_text("not an image")
+    save(restored / ".hidden" / "x.png")
+    save(targets / "._a.png")
+    assert find_pairs(restored, targets) == [
+        Pair("a", restored / "a.png", targets / "a.bmp"),
+        Pair("photo.v2", restored / "photo.v2.png", targets / "photo.v2.bmp"),
+        Pair("sub/a", restored / "sub/a.png", targets / "sub/a.bmp"),
+    ]
+
+
+def test_all_missing_partners_are_named_at_once(tmp_path: Path) -> None:
+    restored, targets = tmp_path / "r", tmp_path / "t"
+    for name in ("r/a.png", "r/b.png", "r/b.bmp", "t/b.png", "t/c.png", "t/d.png"):
+        save(tmp_path / name)
+    text = problems_of(lambda: find_pairs(restored, targets))
+    assert text.startswith("4 problems:\n")
+    assert f"{restored / 'b.bmp'} and b.png have the same name" in text
+    assert f"{restored / 'a.png'} has no partner in {targets}" in text
+    assert f"{targets / 'c.png'} has no partner in {restored}" in text
+    assert f"{targets / 'd.png'} has no partner in {restored}" in text
+
+
+def test_long_lists_are_cut(tmp_path: Path) -> None:
+    save(tmp_path / "r" / "a.png")
+    save(tmp_path / "t" / "a.png")
+    for number in range(60):
+        (tmp_path / "r" / f"{number:02}.png").touch()
+    text = problems_of(lambda: find_pairs(tmp_path / "r", tmp_path / "t"))
+    assert text.startswith("60 problems:")
+    assert "49.png" in text
+    assert "50.png" not in text
+    assert "and 10 more" in text
+
+
+def test_unreadable_and_unequal_files_are_named_before_any_work(tmp_path: Path) -> None:
+    restored, targets = tmp_path / "r", tmp_path / "t"
+    for name in ("good", "small", "other", "broken"):
+        save(targets / f"{name}.png", *((12, 12) if name == "small" else (16, 20)))
+    save(restored / "good.png")
+    save(restored / "small.png", 12, 12)
+    save(restored / "other.png", 20, 16)
+    (restored / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    restored_paths: list[Path] = []
+
+    def restore(path: Path) -> images.Image:
+        restored_paths.append(path)
+        return images.read(path)
+
+    text = problems_of(lambda: evaluate(restored, targets, Protocol(border=1), restore=restore))
+    assert restored_paths == []
+    assert text.startswith("3 problems:\n")
+    assert "broken.png" in text
+    assert f"{restored / 'other.png'} is 16 x 20 but its target {targets / 'other.png'} is 20 x 16" in text
+    assert f"{restored / 'small.png'} is 12 x 12, too small for SSIM with a border of 1" in text
+    assert "good" not in text
+
+
+def test_one_problem_is_one_line(tmp_path: Path) -> None:
+    pair = Pair("x", save(tmp_path / "a.png"), save(tmp_path / "b.png", 16, 21))
+    problem = problems_of(lambda: check_pairs([pair], Protocol()))
+    assert problem == f"{pair.image} is 20 x 16 but its target {pair.target} is 21 x 16"
+
+
+def test_large_images_need_leave(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png")
+    assert "a.png" in problems_of(lambda: evaluate(path, path, max_pixels=100))
+    assert len(evaluate(path, path, max_pixels=None).scores) == 1
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    path, empty = save(tmp_path / "a.png"), tmp_path / "empty"
+    empty.mkdir()
+    assert problems_of(lambda: find_pairs(tmp_path / "no", tmp_path)) == f"{tmp_path / 'no'} does not exist"
+    assert problems_of(lambda: find_pairs(path, tmp_path)) == f"{path} is not a folder"
+    assert problems_of(lambda: find_pairs(tmp_path, empty)) == f"{empty} holds no images"
