@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from restorekit.degradations.base import Degradation, Pair, degrade_image, seeded_generator
+from restorekit.degradations.lowlight import LowLight, LowLightSettings
 from restorekit.degradations.motion import MotionBlur, MotionBlurSettings
 from restorekit.degradations.photograph import degrade_photograph
 from restorekit.degradations.sensor import SensorSettings, jpeg, shot_read_noise
@@ -19,6 +20,8 @@ from restorekit.settings import from_table
 __all__ = [
     "DEGRADATIONS",
     "Degradation",
+    "LowLight",
+    "LowLightSettings",
     "MotionBlur",
     "MotionBlurSettings",
     "Pair",
@@ -31,13 +34,20 @@ __all__ = [
     "shot_read_noise",
 ]
 
-DEGRADATIONS: dict[str, type[MotionBlur]] = {"motion": MotionBlur}
+DEGRADATIONS: dict[str, type[MotionBlur] | type[LowLight]] = {"lowlight": LowLight, "motion": MotionBlur}
 """Degradations by the name recipes and ``restorekit degrade --kind`` know them by."""
 
 
-def get_degradation(name: str, settings: Mapping[str, Any]) -> Degradation:
-    """The degradation called ``name`` with settings from a recipe's ``[degradation]`` table."""
+def get_degradation(name: str, settings: Mapping[str, Any], *, whole: bool = False) -> Degradation:
+    """The degradation called ``name``, with the settings of a recipe's ``[degradation]`` table.
+
+    Args:
+        name: a key of :data:`DEGRADATIONS`.
+        settings: what differs from the defaults.
+        whole: for whole photographs that are to be compared with themselves: start from the degradation's ``whole`` settings.
+    """
     if name not in DEGRADATIONS:
         raise UnknownNameError("degradation", name, DEGRADATIONS)
     kind = DEGRADATIONS[name]
-    return kind(from_table(kind.settings_type, settings, "[degradation]"))
+    table = {**kind.whole, **settings} if whole else settings
+    return kind(from_table(kind.settings_type, table, "[degradation]"))  # type: ignore[arg-type]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
@@ -13,6 +15,7 @@ from torch.nn import functional as F
 from restorekit.degradations.base import Pair, uniform
 from restorekit.degradations.sensor import SensorSettings, raise_highlights, random_noise, save_to_file
 from restorekit.degradations.trajectory import hand_held, rasterise, resample
+from restorekit.layers import convolve_circular
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class MotionBlur:
     """
 
     settings_type = MotionBlurSettings
+    whole: ClassVar[Mapping[str, Any]] = {"sharp": 0.0, "object": 0.0}  # always blurred, and nothing put in front
 
     def __init__(self, settings: MotionBlurSettings | None = None) -> None:
         self.settings = settings or MotionBlurSettings()
@@ -88,10 +92,10 @@ class MotionBlur:
 
     def _kernels(self, length: Tensor, generator: Generator) -> Tensor:
         path = hand_held(length.shape[0], 2, generator) * length
-        return rasterise(path, self.margin)
+        return rasterise(path, self.margin).unsqueeze(1)
 
     def _shake(self, linear: Tensor, length: Tensor, generator: Generator) -> Tensor:
-        return convolve(linear, self._kernels(length, generator).to(linear.device))
+        return convolve_circular(linear, self._kernels(length, generator).to(linear.device))
 
     def _turn(self, linear: Tensor, length: Tensor, generator: Generator) -> Tensor:
         """Shift, roll and zoom along one trajectory, about a random centre; displacements reach about ``length`` at the
@@ -116,20 +120,9 @@ class MotionBlur:
         kernels = self._kernels(length, generator).to(behind.device)
         background_moves = uniform(generator, (count, 1, 1)) < 0.5
         shorter = (length * uniform(generator, (count, 1, 1), 0, 0.6) * background_moves).clamp_min(1e-3)
-        moved = convolve(torch.cat([front * mask, mask], 1), kernels)
-        background = convolve(behind, self._kernels(shorter, generator).to(behind.device))
+        moved = convolve_circular(torch.cat([front * mask, mask], 1), kernels)
+        background = convolve_circular(behind, self._kernels(shorter, generator).to(behind.device))
         return moved[:, :3] + (1 - moved[:, 3:]) * background, front * mask + (1 - mask) * behind
-
-
-def convolve(image: Tensor, kernels: Tensor) -> Tensor:
-    """``(B, C, H, W)`` convolved with odd kernels ``(B, k, k)``, one for each image, by FFT; the border wraps within k // 2
-    pixels.
-    """
-    height, width = image.shape[-2:]
-    size = kernels.shape[-1]
-    centred = F.pad(kernels, (0, width - size, 0, height - size)).roll((-(size // 2), -(size // 2)), (1, 2))
-    spectrum = torch.fft.rfft2(image) * torch.fft.rfft2(centred).unsqueeze(1)
-    return torch.fft.irfft2(spectrum, s=(height, width))
 
 
 def average_of_warps(image: Tensor, path: Tensor, centre: Tensor) -> Tensor:

@@ -37,16 +37,17 @@ class SensorSettings:
 
 
 def raise_highlights(linear: Tensor, settings: SensorSettings, generator: Generator) -> Tensor:
-    """Give back to near-white parts of ``(B, 3, H, W)`` linear light some of the brightness that clipping took, before they
-    are blurred.
+    """Give back to the white parts of ``(B, 3, H, W)`` linear light some of the brightness that clipping took, before a blur.
+
+    Only where all three colours are within 5 % of white, so that nothing but lights, glints and burnt-out skies changes.
     """
     count = linear.shape[0]
     gain = uniform(generator, (count, 1, 1, 1), 0, settings.saturation_gain)
     gain = gain * (uniform(generator, (count, 1, 1, 1)) < settings.saturation_probability)
     if not gain.any():
         return linear
-    nearness = ((linear.amax(1, keepdim=True) - 0.8) / 0.2).clamp(0, 1)
-    return linear * (1 + gain.to(linear.device) * nearness)
+    whiteness = ((linear.amin(1, keepdim=True) - 0.95) / 0.05).clamp(0, 1)
+    return linear * (1 + gain.to(linear.device) * whiteness)
 
 
 def shot_read_noise(linear: Tensor, shot: Tensor, read: Tensor, generator: Generator) -> Tensor:

@@ -127,6 +127,14 @@ class Method(ABC, Generic[ConfigT]):
     def objective(self, config: ConfigT, settings: Mapping[str, Any]) -> Objective:
         """The loss, with the recipe's ``[objective]`` table as settings."""
 
+    @abstractmethod
+    def config_from_state_dict(self, state: Mapping[str, Tensor]) -> ConfigT:
+        """The hyper-parameters that keys and shapes of a checkpoint tell.
+
+        Raises:
+            CheckpointError: naming what is missing, if the keys are not this method's.
+        """
+
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint under our keys; by default the keys are theirs already."""
         return dict(state)

@@ -15,10 +15,13 @@ from restorekit.data import SyntheticSet
 from restorekit.methods import Method
 from restorekit.metrics import psnr, ssim
 
+CEILING = 50.0
+"""PSNR in dB that nothing is scored above: a photograph left sharp has infinitely many against itself, which no mean survives."""
+
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the validation set; PSNR in dB, RGB, peak 1, not rounded; gains are over the degraded input."""
+    """Means over the validation set; PSNR in dB, RGB, peak 1, at most :data:`CEILING`; gains are over the degraded input."""
 
     psnr: float
     ssim: float
@@ -48,19 +51,19 @@ def validate(
     for index in range(len(data)):
         pair = data[index]
         image, target = pair.input.to(fabric.device), pair.target.to(fabric.device)
+        extras = {name: value.to(fabric.device) for name, value in pair.extras.items()}
         with fabric.autocast():
-            maps = method.predict(network, image)
+            maps = method.predict(network, image, **extras)
         result = method.finish({k: v.float() for k, v in maps.items()}, config).image.clamp(0, 1)
         rows.append([float(psnr(result, target)), float(ssim(result, target)), float(psnr(image, target))])
         if pictures is not None and index < samples:
             pictures.mkdir(parents=True, exist_ok=True)
             save_image(torch.cat([image, result, target], 3), pictures / f"{data.paths[index].stem}.png")
     table = torch.tensor(rows, dtype=torch.float64)
-    finite = table[:, 2].clamp_max(100)  # a photograph left sharp scores infinity against itself
-    result_psnr = table[:, 0].clamp_max(100)
+    after, before = table[:, 0].clamp_max(CEILING), table[:, 2].clamp_max(CEILING)
     return Scores(
-        psnr=float(result_psnr.mean()),
+        psnr=float(after.mean()),
         ssim=float(table[:, 1].mean()),
-        input_psnr=float(finite.mean()),
-        worst_gain=float((result_psnr - finite).min()),
+        input_psnr=float(before.mean()),
+        worst_gain=float((after - before).min()),
     )

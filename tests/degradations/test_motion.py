@@ -14,7 +14,7 @@ from restorekit.degradations import (
     get_degradation,
     seeded_generator,
 )
-from restorekit.degradations.motion import average_of_warps, convolve
+from restorekit.degradations.motion import average_of_warps
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.images import Image
 
@@ -29,15 +29,6 @@ def only(kind: str, **settings: object) -> MotionBlur:
 def photographs(count: int = 2, size: int = 80) -> torch.Tensor:
     coarse = torch.rand(count, 3, 20, 20, generator=seeded_generator(9))
     return F.interpolate(coarse, size, mode="bilinear", align_corners=False)
-
-
-def test_convolve_is_convolution_of_each_image_by_its_own_kernel() -> None:
-    image = torch.rand(2, 3, 30, 41)
-    kernels = torch.rand(2, 7, 7)
-    expected = torch.cat(
-        [F.conv2d(x[:, None], k.flip(0, 1)[None, None]).transpose(0, 1) for x, k in zip(image, kernels, strict=True)]
-    )
-    torch.testing.assert_close(convolve(image, kernels)[..., 3:-3, 3:-3], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_warps_at_rest_change_nothing() -> None:
@@ -119,6 +110,12 @@ def test_photographs_keep_size_depth_and_channels_and_depend_on_themselves_alone
     assert degraded.pixels.shape == image.pixels.shape and degraded.pixels.dtype == dtype
     np.testing.assert_array_equal(degraded.pixels, degrade_photograph(degradation, image, seed=1).pixels)
     assert (degraded.pixels != degrade_photograph(degradation, image, seed=2).pixels).any()
+
+
+def test_whole_photographs_are_always_blurred_and_stay_themselves() -> None:
+    settings = get_degradation("motion", {"margin": 8, "length": [3, 4]}, whole=True).settings  # type: ignore[attr-defined]
+    assert (settings.sharp, settings.object, settings.margin) == (0, 0, 8)
+    assert settings.shake > 0 and settings.turn > 0
 
 
 def test_settings_that_cannot_hold_are_refused() -> None:

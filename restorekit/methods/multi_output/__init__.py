@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from restorekit.errors import CheckpointError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
 from restorekit.settings import from_table
 
@@ -124,6 +126,27 @@ class MultiOutput(Method[MultiOutputConfig]):
 
         chosen = from_table(MultiOutputObjective, settings, "[objective]")
         return WinnerTakesAll(chosen.kind, config.combinate_heads, chosen.weight, chosen.eps)
+
+    def config_from_state_dict(self, state: Mapping[str, Tensor]) -> MultiOutputConfig:
+        """The NAFNet whose state dict this is. What no key tells is the authors': pairs compete, and crops were 256 x 256.
+
+        Raises:
+            CheckpointError: if keys are missing that every NAFNet has.
+        """
+        missing = [key for key in ("intro.weight", "ending.weight", "encoders.0.0.beta", "ups.0.0.weight") if key not in state]
+        if missing:
+            problem = f"this is no NAFNet checkpoint: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+            raise CheckpointError(problem, "Check which method the file belongs to")
+        blocks = Counter(key.rsplit(".", 2)[0] for key in state if key.endswith(".conv1.weight"))
+        levels = Counter(block.rsplit(".", 1)[0] for block in blocks)
+        depth = sum(level.startswith("encoders.") for level in levels)
+        return MultiOutputConfig(
+            width=state["intro.weight"].shape[0],
+            enc_blk_nums=tuple(levels[f"encoders.{level}"] for level in range(depth)),
+            middle_blk_num=levels["middle_blks"],
+            dec_blk_nums=tuple(levels[f"decoders.{level}"] for level in range(depth)),
+            n_heads=state["ending.weight"].shape[0] // 3,
+        )
 
 
 def _reach(config: MultiOutputConfig) -> int | None:

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from restorekit.errors import SettingError, UnknownNameError
+from restorekit.methods import Prediction, get_method, list_methods
+from restorekit.methods.multi_output import METHOD, MultiOutputConfig, MultiOutputPrediction
+from restorekit.methods.multi_output.network import NAFNet, pair_means, tlc_windows
+from restorekit.methods.multi_output.objective import WinnerTakesAll
+
+SMALL = MultiOutputConfig(width=4, enc_blk_nums=(1, 1), middle_blk_num=1, dec_blk_nums=(1, 1), n_heads=3, train_size=(16, 16))
+
+
+def alive(config: MultiOutputConfig) -> NAFNet:
+    """A network of which every parameter counts; a fresh one has blocks that do nothing."""
+    torch.manual_seed(0)
+    network = METHOD.build(config).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return network
+
+
+def test_is_registered() -> None:
+    assert "multi-output" in list_methods()
+    assert get_method("multi-output") is METHOD
+    with pytest.raises(UnknownNameError, match="Did you mean 'multi-output'"):
+        get_method("multi_output")
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 19), (1, 1), (5, 40)])
+def test_any_size_and_batch(size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        heads = alive(SMALL)(image)
+    assert heads.shape == (2, 3, 3, *size)
+    assert torch.isfinite(heads).all()
+
+
+def test_padding_is_zeros_on_the_right_and_at_the_bottom() -> None:
+    network = alive(SMALL)
+    image = torch.rand(1, 3, 13, 18)
+    padded = torch.zeros(1, 3, 16, 20)
+    padded[:, :, :13, :18] = image
+    with torch.no_grad():
+        assert torch.allclose(network(image), network(padded)[..., :13, :18], atol=1e-6)
+
+
+def test_images_of_a_batch_do_not_meet() -> None:
+    network, images = alive(SMALL), torch.rand(3, 3, 20, 24)
+    with torch.no_grad():
+        together = network(images)
+        alone = torch.cat([network(image.unsqueeze(0)) for image in images])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_fresh_blocks_are_the_identity() -> None:
+    network = METHOD.build(SMALL)
+    block, x = network.encoders[0][0], torch.rand(1, 4, 8, 8)
+    assert block(x).equal(x)
+
+
+def test_every_parameter_learns() -> None:
+    network = alive(SMALL)
+    network(torch.rand(2, 3, 16, 16)).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_pair_means_are_in_the_papers_order() -> None:
+    heads = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(1, 4, 1, 1, 1)
+    assert pair_means(heads).flatten().tolist() == [1, 1.5, 2, 2.5, 3, 4, 4.5, 5, 6, 8]
+
+
+def test_windows_of_the_published_configurations() -> None:
+    assert tlc_windows((256, 256), 4) == [(384, 384), (192, 192), (96, 96), (48, 48), (24, 24)]
+    assert tlc_windows((32, 64), 2) == [(48, 96), (24, 48), (12, 24)]
+    assert tlc_windows(None, 2) == [None, None, None]
+
+
+def test_tlc_changes_nothing_until_the_image_outgrows_the_window() -> None:
+    local = alive(SMALL)
+    whole = METHOD.build(MultiOutputConfig(4, (1, 1), 1, (1, 1), 3, train_size=None)).eval()
+    whole.load_state_dict(local.state_dict())
+    with torch.no_grad():
+        within, beyond = torch.rand(1, 3, 24, 24), torch.rand(1, 3, 28, 24)
+        assert torch.allclose(local(within), whole(within), atol=1e-6)
+        assert (local(beyond) - whole(beyond)).abs().max() > 1e-4
+
+
+def test_numbers_of_parameters() -> None:
+    counts = {name: sum(p.numel() for p in on_meta(METHOD.presets[name]).parameters()) / 1e6 for name in ("paper", "paper-w64")}
+    assert counts["paper"] == pytest.approx(17.115, abs=5e-4)
+    assert counts["paper-w64"] == pytest.approx(67.894, abs=5e-4)
+
+
+def on_meta(config: MultiOutputConfig) -> nn.Module:
+    with torch.device("meta"):
+        return METHOD.build(config)
+
+
+def finish(maps: Tensor, **changes: object) -> Prediction:
+    config = MultiOutputConfig(**{**vars(SMALL), **changes})  # type: ignore[arg-type]
+    return METHOD.finish({"heads": maps}, config)
+
+
+def test_prediction_names_mean_heads_and_spread() -> None:
+    heads = torch.tensor([0.1, 0.2, 0.6]).view(1, 3, 1, 1, 1).expand(1, 3, 3, 2, 2)
+    found = finish(heads.flatten(1, 2))
+    assert isinstance(found, MultiOutputPrediction)
+    assert found.image.flatten().tolist() == pytest.approx([0.3] * 12)
+    assert found.heads.equal(heads)
+    assert found.spread.shape == (1, 1, 2, 2)
+    assert found.spread.flatten().tolist() == pytest.approx([heads[0, :, 0, 0, 0].std(unbiased=False).item()] * 4)
+
+
+def test_answer_may_be_one_head() -> None:
+    heads = torch.rand(2, 9, 4, 5)
+    assert finish(heads, answer=1).image.equal(heads[:, 3:6])
+
+
+def test_predict_and_finish_agree_with_the_network() -> None:
+    network, image = alive(SMALL), torch.rand(1, 3, 10, 14)
+    with torch.no_grad():
+        found = METHOD.finish(METHOD.predict(network, image), SMALL)
+        assert torch.allclose(found.image, network(image).mean(1), atol=1e-6)
+
+
+def test_tiling_follows_the_levels() -> None:
+    tiling = METHOD.tiling(SMALL)
+    assert tiling.multiple == 4
+    assert tiling.halo is not None
+    assert tiling.halo % 4 == 0
+    assert METHOD.tiling(MultiOutputConfig(train_size=None)).halo is None
+
+
+def test_halo_holds_all_that_can_change_an_answer() -> None:
+    config = MultiOutputConfig(4, (1,), 0, (1,), 1, train_size=(4, 4))
+    network = alive(config).double()
+    halo = METHOD.tiling(config).halo
+    assert halo is not None
+    image = torch.rand(1, 3, 2 * halo + 24, 8, dtype=torch.float64, requires_grad=True)
+    middle = image.shape[2] // 2
+    network(image)[0, 0, :, middle].sum().backward()
+    assert image.grad is not None
+    reached = image.grad.abs().sum((0, 1, 3))
+    rows = (reached > 1e-5 * reached.max()).nonzero().flatten()  # running sums leave rounding errors in rows far away
+    assert middle - halo <= rows.min() < middle < rows.max() <= middle + halo
+
+
+def test_settings_of_the_objective() -> None:
+    objective = METHOD.objective(SMALL, {"kind": "l1", "weight": 2.0})
+    assert isinstance(objective, WinnerTakesAll)
+    assert (objective.kind, objective.weight, objective.combinate_heads) == ("l1", 2.0, True)
+    with pytest.raises(UnknownNameError, match="unknown key 'wieght'"):
+        METHOD.objective(SMALL, {"wieght": 1.0})
+    with pytest.raises(SettingError, match="must be a number"):
+        METHOD.objective(SMALL, {"weight": "much"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"enc_blk_nums": (1,)}, "same length"),
+        ({"n_heads": 0}, "at least 1"),
+        ({"answer": 3}, "a head from 0 to 2"),
+    ],
+)
+def test_configurations_that_cannot_be(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MultiOutputConfig(**{**vars(SMALL), **changes})  # type: ignore[arg-type]
