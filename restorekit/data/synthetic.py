@@ -27,11 +27,13 @@ class SyntheticBatches:
         self.seed = seed
 
     def batch(self, step: int, count: int, patch: int) -> Batch:
-        """Batch number ``step``: ``count`` pairs of ``patch`` x ``patch`` pixels."""
+        """Batch number ``step``: ``count`` pairs of ``patch`` x ``patch`` pixels. Its extras hold ``step`` too, for losses
+        that ramp up.
+        """
         generator = seeded_generator(self.seed, TRAINING, step)
         clean = self.photographs.crops(count, patch + 2 * self.degradation.margin, generator)
         pair = self.degradation(clean, generator)
-        return Batch(pair.input, pair.target, pair.extras)
+        return Batch(pair.input, pair.target, {**pair.extras, "step": torch.tensor(step)})
 
 
 class SyntheticSet:

@@ -76,6 +76,7 @@ def test_batches_depend_on_seed_and_step_alone(folder: Path) -> None:
     batches = SyntheticBatches(CleanPhotographs([folder]), degradation, seed=7)
     later = batches.batch(5, 2, 32)
     assert later.input.shape == later.target.shape == (2, 3, 32, 32)
+    assert later.extras["step"] == 5
     batches.batch(0, 2, 32)
     again = batches.batch(5, 2, 32)
     assert torch.equal(later.input, again.input) and torch.equal(later.target, again.target)

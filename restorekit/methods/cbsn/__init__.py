@@ -1,0 +1,157 @@
+"""C-BSN: photographs denoised by a network that never saw a clean one (ICCV 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from restorekit.errors import CheckpointError
+from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.settings import from_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork
+
+
+@dataclass(frozen=True)
+class CbsnConfig:
+    """A conditional blind-spot network; the first two names are the authors'.
+
+    Attributes:
+        filters: channels of both branches.
+        num_module: dilated modules of each branch, 3 pixels of reach apiece.
+        tail_channels: channels of the last two hidden layers; always 64 in the published code.
+    """
+
+    filters: int = 48
+    num_module: int = 6
+    tail_channels: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("filters", "num_module", "tail_channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+    @property
+    def reach(self) -> int:
+        """Pixels on each side of a pixel that its answer depends on, once the image is normalised."""
+        return 2 + 3 * self.num_module
+
+
+@dataclass(frozen=True)
+class CbsnObjective:
+    """Settings of the loss, by default the paper's; see :class:`restorekit.methods.cbsn.objective.DownsampledInvariance`."""
+
+    stride_b: int = 5
+    stride_i: int = 2
+    lambda_inv: float = 2.0
+    ramp: int = 200_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.stride_b < 1 or self.stride_i < 1:
+            raise ValueError("stride_b and stride_i must be at least 1")
+        if self.ramp < 0 or self.seed < 0 or self.lambda_inv < 0:
+            raise ValueError("ramp, seed and lambda_inv must not be negative")
+
+
+class Cbsn(Method[CbsnConfig]):
+    """Denoising taught by noisy photographs alone."""
+
+    name = "cbsn"
+    tasks = ("denoise",)
+    paper = Paper(
+        "Self-supervised Image Denoising with Downsampled Invariance Loss and Conditional Blind-Spot Network",
+        "ICCV",
+        2023,
+        "https://arxiv.org/abs/2304.09507",
+    )
+    config_type = CbsnConfig
+    presets = {"compact": CbsnConfig(), "paper": CbsnConfig(filters=128, num_module=9)}
+
+    def build(self, config: CbsnConfig) -> ConditionalBlindSpotNetwork:
+        from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork
+
+        return ConditionalBlindSpotNetwork(config.filters, config.num_module, tail_channels=config.tail_channels)
+
+    def tiling(self, config: CbsnConfig) -> Tiling:
+        """Global, but only through mean and standard deviation: tiles given those of the whole are exact at this overlap."""
+        return Tiling(
+            multiple=1,
+            halo=None,
+            overlap=config.reach,
+            minimum=max(4 * config.reach, 64),
+            bytes_per_pixel=24 * max(config.filters, config.tail_channels),
+        )
+
+    def measure(self, image: Tensor) -> dict[str, Tensor]:
+        """What :meth:`predict` must know of a whole image ``(B, 3, H, W)`` to give for tiles what it gives for the whole.
+
+        ``mean`` and ``std``, each ``(B, 3, 1, 1)``.
+        """
+        from restorekit.methods.cbsn.denoise import measure
+
+        mean, std = measure(image)
+        return {"mean": mean, "std": std}
+
+    def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
+        """Denoise ``(B, 3, H, W)``, RGB in [0, 1], any size.
+
+        Two extras, ``mean`` and ``std``, may say what :meth:`measure` gave for the image this is a tile of; else its own serve.
+        """
+        from restorekit.methods.cbsn.denoise import denoise
+
+        return {"image": denoise(network, image, extras.get("mean"), extras.get("std"))}
+
+    def finish(self, maps: Maps, config: CbsnConfig) -> Prediction:
+        return Prediction(maps["image"])
+
+    def objective(self, config: CbsnConfig, settings: Mapping[str, Any]) -> Objective:
+        from restorekit.methods.cbsn.objective import DownsampledInvariance
+
+        chosen = from_table(CbsnObjective, settings, "[objective]")
+        return DownsampledInvariance(chosen.stride_b, chosen.stride_i, chosen.lambda_inv, chosen.ramp, chosen.seed)
+
+    def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The authors' TensorFlow variables, tensors or arrays by name, under our keys; our own keys stay.
+
+        Raises:
+            CheckpointError: for a variable this network does not have.
+        """
+        from restorekit.methods.cbsn.convert import from_tensorflow, is_tensorflow
+
+        return from_tensorflow(state) if is_tensorflow(state) else dict(state)
+
+    def config_from_state_dict(self, state: Mapping[str, Tensor]) -> CbsnConfig:
+        """The hyper-parameters of the network whose state dict this is, under our keys.
+
+        Raises:
+            CheckpointError: if it lacks keys, has others, or shapes that do not go together.
+        """
+        import torch
+
+        _refuse("lacks", [key for key in ("conv0.weight", "conv2.weight", "branch1.dcm.0.conv1.weight") if key not in state])
+        modules = 0
+        while f"branch1.dcm.{modules}.conv1.weight" in state:
+            modules += 1
+        config = CbsnConfig(state["conv0.weight"].shape[0], modules, state["conv2.weight"].shape[0])
+        with torch.device("meta"):
+            own = self.build(config).state_dict()
+        _refuse("lacks", [key for key in own if key not in state])
+        _refuse("has, besides,", [key for key in state if key not in own])
+        shapes = {key: (tuple(state[key].shape), tuple(value.shape)) for key, value in own.items()}
+        _refuse("has", [f"{key} of shape {found}, not {due}" for key, (found, due) in shapes.items() if found != due])
+        return config
+
+
+def _refuse(what: str, keys: list[str]) -> None:
+    if keys:
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        problem = f"this is no C-BSN checkpoint: it {what} {', '.join(keys[:3])}{more}"
+        raise CheckpointError(problem, "Check which method the file belongs to")
+
+
+METHOD = Cbsn()
