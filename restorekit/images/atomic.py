@@ -1,0 +1,92 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+TEMPORARY_SUFFIX = ".restorekit-tmp"
+"""How the names of unfinished files end; one is left behind only if the process is killed or the power fails."""
+
+
+@contextmanager
+def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """A new file, open for reading and writing, that takes the target's place when the block ends without an error.
+
+    It lies in the target's folder, under a hidden name, until it is complete and on the disk; on any error, interruptions
+    included, it is removed and a file that was there before stays as it was. It has the permissions of the file it replaces, else
+    those of the umask. A link is followed: what it points to is replaced. A device or pipe is written to directly.
+
+    Raises:
+        FileExistsError: if the target exists and ``overwrite`` is False, even if it appears while the file is being written.
+        OSError: whatever the system says.
+    """
+    target = Path(os.path.realpath(target))
+    old = _mode_of(target)
+    if old is not None and not overwrite:
+        raise FileExistsError(str(target))
+    if old is not None and stat.S_ISDIR(old):
+        raise IsADirectoryError(str(target))
+    if old is not None and not stat.S_ISREG(old):
+        with target.open("wb") as device:
+            yield device
+        return
+    temporary, file = _create_beside(target)
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if old is not None:
+            with suppress(OSError):
+                temporary.chmod(stat.S_IMODE(old))
+        if overwrite:
+            temporary.replace(target)
+        else:
+            _move_without_replacing(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def _create_beside(target: Path) -> tuple[Path, BinaryIO]:
+    # tempfile gives files to their owner only, and no thread can read the umask without changing it for all
+    path = target.parent / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    return path, path.open("x+b")
+
+
+def _move_without_replacing(temporary: Path, target: Path) -> None:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if _mode_of(target) is not None:
+            raise FileExistsError(str(target)) from None
+        temporary.replace(target)
+    else:
+        temporary.unlink()
+
+
+def _mode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power failure, where the system has a way to."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

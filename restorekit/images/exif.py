@@ -1,0 +1,191 @@
+"""EXIF blocks, patched rather than parsed and written anew, so that maker notes and unknown tags stay as the camera wrote them.
+
+Everywhere in RestoreKit an EXIF block is ``b"Exif\\0\\0"`` followed by a small TIFF file, as in JPEG and in Pillow's
+``info["exif"]``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterator
+from fractions import Fraction
+from io import BytesIO
+
+from restorekit.images import ifd
+from restorekit.images.ifd import Directory, Entry, Layout
+from restorekit.images.orientation import exchanges_sides
+
+PREFIX = b"Exif\0\0"
+ORIENTATION = 274
+WIDTH, HEIGHT, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 256, 257, 282, 283, 296
+INCH, CENTIMETRE = 2, 3
+_ENTRY_SIZE = 12
+_SIDES = {(WIDTH, HEIGHT), (X_RESOLUTION, Y_RESOLUTION)}
+_EXIF_SIDES = {(40962, 40963), (41486, 41487)}  # PixelX/YDimension, FocalPlaneX/YResolution
+
+
+def normalised(block: object) -> bytes | None:
+    """The block with its prefix, or None if it is not an EXIF block at all."""
+    if not isinstance(block, bytes):
+        return None
+    body = block.removeprefix(PREFIX)
+    found = ifd.read_header(ifd.reader(body))
+    return PREFIX + body if found and not found[0].big else None
+
+
+def orientation(block: bytes) -> int | None:
+    """The orientation 1 to 8; None if the block has no orientation or an impossible one."""
+    body, layout, offset = _opened(block)
+    entry = ifd.read_directory(ifd.reader(body), layout, offset, len(body), depth=0).get(ORIENTATION)
+    if entry is None or entry.count != 1:
+        return None
+    value = ifd.unsigned(entry.data, layout.order)
+    return value if 1 <= value <= 8 else None
+
+
+def made_upright(block: bytes, turned: int) -> bytes:
+    """The block of a picture that has been turned upright.
+
+    The orientation becomes 1; tags for width and height change places if rows became columns; the preview, which still lies as
+    before, is unlinked. A block that said 1 already is returned bit for bit.
+
+    Args:
+        block: the EXIF block.
+        turned: the orientation that was applied to the pixels.
+    """
+    body, layout, offset = _opened(block)
+    read = ifd.reader(body)
+    patched = bytearray(body)
+    places, next_at = ifd.positions(read, layout, offset)
+    at = _first(places)
+    if ORIENTATION in at:
+        struct.pack_into(layout.order + "HHIHH", patched, at[ORIENTATION], ORIENTATION, ifd.SHORT, 1, 1, 0)
+    if turned != 1 and 0 < next_at <= len(patched) - layout.offset_size:
+        struct.pack_into(layout.offset_code, patched, next_at, 0)
+    if exchanges_sides(turned):
+        _exchange(patched, at, _SIDES)
+        if ifd.EXIF in at:
+            start = struct.unpack_from(layout.offset_code, body, at[ifd.EXIF] + 8)[0]
+            _exchange(patched, _first(ifd.positions(read, layout, start)[0]), _EXIF_SIDES)
+    return PREFIX + bytes(patched)
+
+
+def without_orientation(block: bytes) -> bytes:
+    """The block with the orientation's entry taken out; nothing moves but the entries behind it."""
+    body, layout, offset = _opened(block)
+    places, next_at = ifd.positions(ifd.reader(body), layout, offset)
+    patched = bytearray(body)
+    found = [at for tag, at in places if tag == ORIENTATION]
+    if not found:
+        return PREFIX + body
+    end = next_at + layout.offset_size
+    for at in reversed(found):
+        patched[at:end] = patched[at + _ENTRY_SIZE : end] + bytes(_ENTRY_SIZE)
+    struct.pack_into(layout.count_code, patched, offset, len(places) - len(found))
+    return PREFIX + bytes(patched)
+
+
+def dots_per_inch(block: bytes) -> tuple[float, float] | None:
+    """Horizontal and vertical resolution in dots an inch, if the block tells."""
+    body, layout, offset = _opened(block)
+    directory = ifd.read_directory(ifd.reader(body), layout, offset, len(body), depth=0)
+    unit = directory.get(RESOLUTION_UNIT)
+    scale = {INCH: 1.0, CENTIMETRE: 2.54}.get(ifd.unsigned(unit.data[:2], layout.order) if unit else INCH)
+    if scale is None:
+        return None
+    values = []
+    for tag in (X_RESOLUTION, Y_RESOLUTION):
+        entry = directory.get(tag)
+        if entry is None or entry.kind != ifd.RATIONAL or entry.count != 1:
+            return None
+        over, under = struct.unpack(layout.order + "II", entry.data)
+        if not over or not under:
+            return None
+        values.append(over / under * scale)
+    return values[0], values[1]
+
+
+def with_resolution(block: bytes | None, dpi: tuple[float, float]) -> bytes:
+    """A block that tells the resolution, for formats with no other place for it; one that tells a resolution stays as it is."""
+    if block is not None and dots_per_inch(block) is not None:
+        return block
+    body = _opened(block)[0] if block is not None else Layout("<").header() + ifd.write_directory({}, Layout("<"), 8)
+    layout = _opened(PREFIX + body)[1]
+    file = BytesIO(body)
+    ifd.extend_file(file, resolution_entries(dpi, layout))
+    return PREFIX + file.getvalue()
+
+
+def resolution_entries(dpi: tuple[float, float], layout: Layout) -> Directory:
+    """The three entries that tell a resolution in dots an inch, precise to four places."""
+    x, y = (_rational(value, layout.order) for value in dpi)
+    return {
+        X_RESOLUTION: Entry(ifd.RATIONAL, 1, x),
+        Y_RESOLUTION: Entry(ifd.RATIONAL, 1, y),
+        RESOLUTION_UNIT: Entry(ifd.SHORT, 1, struct.pack(layout.order + "H", INCH)),
+    }
+
+
+def fitted(block: bytes, limit: int) -> bytes | None:
+    """The block in at most ``limit`` bytes, without the preview, and its largest values if need be; None if nothing is left."""
+    if len(block) <= limit:
+        return block
+    directory, layout = entries(block)
+    largest = sorted(_values(directory), key=lambda value: value[0])
+    while largest and 14 * len(largest) + sum(size for size, _, _ in largest) > limit - 256:
+        _, parent, tag = largest.pop()
+        del parent[tag]
+    return from_entries(_pruned(directory), layout.order) if largest else None
+
+
+def entries(block: bytes) -> tuple[Directory, Layout]:
+    """The block's first directory with those it points to, and how its numbers are written."""
+    body, layout, offset = _opened(block)
+    return ifd.read_directory(ifd.reader(body), layout, offset, len(body)), layout
+
+
+def from_entries(directory: Directory, order: str, leaving_out: Collection[int] = ()) -> bytes:
+    """A new block that holds a directory."""
+    layout = Layout(order)
+    kept = {tag: entry for tag, entry in directory.items() if tag not in leaving_out}
+    return PREFIX + layout.header() + ifd.write_directory(kept, layout, len(layout.header()))
+
+
+def _rational(value: float, order: str) -> bytes:
+    exact = Fraction(min(value, 2**32 - 1)).limit_denominator(10_000 if value < 4e5 else 1)
+    return struct.pack(order + "II", max(exact.numerator, 1), exact.denominator)
+
+
+def _opened(block: bytes) -> tuple[bytes, Layout, int]:
+    body = block.removeprefix(PREFIX)
+    found = ifd.read_header(ifd.reader(body))
+    if found is None or found[0].big:
+        raise ValueError("not an EXIF block")
+    return body, *found
+
+
+def _first(places: list[tuple[int, int]]) -> dict[int, int]:
+    """Where the entry of each tag lies; of several, the first counts."""
+    return dict(reversed(places))
+
+
+def _exchange(patched: bytearray, at: dict[int, int], pairs: Collection[tuple[int, int]]) -> None:
+    """Swap all but the tag of two entries."""
+    for first, second in pairs:
+        if first in at and second in at:
+            a, b = slice(at[first] + 2, at[first] + _ENTRY_SIZE), slice(at[second] + 2, at[second] + _ENTRY_SIZE)
+            patched[a], patched[b] = patched[b], patched[a]
+
+
+def _values(directory: Directory) -> Iterator[tuple[int, Directory, int]]:
+    """Size, directory and tag of every value in a directory and those it points to."""
+    for tag, entry in directory.items():
+        if entry.children is None:
+            yield len(entry.data), directory, tag
+        else:
+            yield from _values(entry.children)
+
+
+def _pruned(directory: Directory) -> Directory:
+    """The directory without pointers to directories that hold nothing."""
+    return {t: e for t, e in directory.items() if e.children is None or _pruned(e.children)}

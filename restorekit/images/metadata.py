@@ -1,0 +1,101 @@
+"""What travels from the file read to the file written, besides the pixels."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from restorekit.images import exif, xmp
+from restorekit.images.orientation import exchanges_sides
+
+TextEntry = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels from input to output.
+
+    Attributes:
+        icc_profile: the ICC profile of the file. It describes the file's own colours: for a CMYK file it is a CMYK profile,
+            though the pixels of the :class:`~restorekit.images.Image` are RGB.
+        exif: the EXIF block, beginning with ``b"Exif\\0\\0"``, its orientation set to 1.
+        xmp: the XMP packet, its orientation set to 1.
+        dpi: horizontal and vertical resolution in dots an inch.
+        text: keywords and values of PNG text chunks; a JPEG comment is the keyword ``"Comment"``.
+    """
+
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    text: tuple[TextEntry, ...] = ()
+
+    def stripped(self) -> Metadata:
+        """Only the ICC profile: without it the colours would change."""
+        return Metadata(icc_profile=self.icc_profile)
+
+
+def made_upright(metadata: Metadata) -> tuple[Metadata, int]:
+    """Metadata as read from a file, fitted to pixels that will be turned upright, and the orientation by which to turn them.
+
+    EXIF decides; where it is silent ``tiff:Orientation`` in XMP does, as in Pillow.
+    """
+    turned = exif.orientation(metadata.exif) if metadata.exif else None
+    if turned is None and metadata.xmp:
+        turned = xmp.orientation(metadata.xmp)
+    turned = turned or 1
+    dpi = metadata.dpi
+    return (
+        replace(
+            metadata,
+            exif=exif.made_upright(metadata.exif, turned) if metadata.exif else None,
+            xmp=xmp.made_upright(metadata.xmp) if metadata.xmp else None,
+            dpi=(dpi[1], dpi[0]) if dpi and exchanges_sides(turned) else dpi,
+        ),
+        turned,
+    )
+
+
+def from_info(info: Mapping[Any, object], file_format: str) -> Metadata:
+    """Metadata as Pillow found it, orientation still as in the file. Nothing in ``info`` is trusted to have its proper type.
+
+    Args:
+        info: ``info`` of a Pillow image.
+        file_format: what it was read from.
+    """
+    icc, packet = info.get("icc_profile"), info.get("xmp")
+    block = exif.normalised(info.get("exif")) or _exif_from_text(info.get("Raw profile type exif"))
+    made_up = file_format == "JPEG" and info.get("jfif_unit") not in (1, 2)  # Pillow says 72 dpi where JPEG and EXIF say nothing
+    dpi = None if made_up else _resolution(info.get("dpi"))
+    if dpi is None and block:
+        dpi = exif.dots_per_inch(block)
+    return Metadata(
+        icc_profile=icc if isinstance(icc, bytes) and icc else None,
+        exif=block,
+        xmp=packet if isinstance(packet, bytes) and packet else None,
+        dpi=dpi,
+    )
+
+
+def _resolution(value: object) -> tuple[float, float] | None:
+    if not isinstance(value, tuple) or len(value) != 2:
+        return None
+    try:
+        x, y = float(value[0]), float(value[1])
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
+
+
+def _exif_from_text(value: object) -> bytes | None:
+    """EXIF as ImageMagick hides it in PNG text: a name, a length and hexadecimal digits."""
+    if not isinstance(value, str):
+        return None
+    digits = re.sub(r"\s", "", "".join(value.split("\n")[3:]))
+    try:
+        return exif.normalised(bytes.fromhex(digits))
+    except ValueError:
+        return None

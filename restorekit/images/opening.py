@@ -1,0 +1,125 @@
+"""Opening files with Pillow, checked before anything is decoded.
+
+Files are opened through their format's own class, not ``PIL.Image.open``, whose size limit is a global others may rely on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from restorekit.errors import ImageError
+from restorekit.images.image import Image
+from restorekit.images.pillow import from_loaded
+from restorekit.images.problems import Source
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+_lift = threading.Lock()
+
+
+def read(file: BinaryIO, head: bytes, file_format: str, source: Source) -> Image:
+    """The image in a file of any format but TIFF and 16-bit PNG.
+
+    Args:
+        file: the file, at its beginning.
+        head: its first bytes.
+        file_format: what they say it is.
+        source: what to call it and how large it may be.
+
+    Raises:
+        ImageError: for an image without pixels, with too many of them, or with several pictures.
+        Exception: whatever Pillow raises on damaged data.
+    """
+    size = _size_in(head, file_format)
+    source.check_size(size)
+    with limit_lifted(size):
+        pil = open_file(file, file_format, source.name)
+    source.check_size(pil.size)
+    if file_format in ("PNG", "WEBP", "AVIF"):  # JPEG and HEIF keep previews and gain maps beside their picture, not frames
+        source.check_frames(getattr(pil, "n_frames", 1))
+    pil.load()
+    return from_loaded(pil, file_format)
+
+
+def open_file(file: BinaryIO, file_format: str, name: str) -> PillowImage.Image:
+    """A Pillow image of a file, not decoded yet."""
+    if file_format == "PNG":
+        from PIL.PngImagePlugin import PngImageFile
+
+        return PngImageFile(file)
+    if file_format == "JPEG":
+        from PIL.JpegImagePlugin import jpeg_factory
+
+        return jpeg_factory(file)
+    if file_format == "WEBP":
+        from PIL.WebPImagePlugin import WebPImageFile
+
+        return WebPImageFile(file)
+    if file_format == "BMP":
+        from PIL.BmpImagePlugin import BmpImageFile
+
+        return BmpImageFile(file)
+    if file_format == "TIFF":
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        return TiffImageFile(file)
+    if file_format == "AVIF":
+        from PIL.AvifImagePlugin import AvifImageFile
+
+        return AvifImageFile(file)
+    opened: PillowImage.Image = heif_plugin(name).HeifImageFile(file)
+    return opened
+
+
+def heif_plugin(name: str) -> Any:
+    """The module ``pillow_heif``, its formats made known to Pillow.
+
+    Raises:
+        ImageError: if it is not installed.
+    """
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImageError(
+            f"{name} is a HEIC file, which needs pillow-heif", "Install it with pip install 'restorekit[heif]'"
+        ) from error
+    pillow_heif.register_heif_opener()
+    return pillow_heif
+
+
+@contextmanager
+def limit_lifted(size: tuple[int, int] | None) -> Iterator[None]:
+    """Pillow's own size limit switched off, if an image of this width and height would meet it; ours has been checked already."""
+    from PIL import Image as PillowImage
+
+    limit = PillowImage.MAX_IMAGE_PIXELS
+    if limit is None or size is None or size[0] * size[1] <= limit:
+        yield
+        return
+    with _lift:
+        limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            PillowImage.MAX_IMAGE_PIXELS = limit
+
+
+def _size_in(head: bytes, file_format: str) -> tuple[int, int] | None:
+    """Width and height from a file's first bytes, for formats whose class in Pillow takes memory, or fails, before it tells."""
+    if file_format == "PNG" and head[12:16] == b"IHDR" and len(head) >= 24:
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    if file_format == "BMP" and len(head) >= 26 and head[14] >= 40:
+        width, height = (int.from_bytes(head[at : at + 4], "little", signed=True) for at in (18, 22))
+        return max(width, 0), abs(height)
+    if file_format == "WEBP" and len(head) >= 30:
+        if head[12:16] == b"VP8X":
+            return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+        if head[12:16] == b"VP8L":
+            sides = int.from_bytes(head[21:25], "little")
+            return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    return None

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from restorekit.images import atomic
+from restorekit.images.atomic import TEMPORARY_SUFFIX, replacing
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions and links as POSIX has them")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_new_file_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    with replacing(target) as file:
+        file.write(b"half")
+        file.flush()
+        assert not target.exists()
+        (temporary,) = names(tmp_path)
+        assert temporary.startswith(".")
+        assert temporary.endswith(TEMPORARY_SUFFIX)
+        file.write(b" and half")
+    assert names(tmp_path) == ["a.bin"]
+    assert target.read_bytes() == b"half and half"
+
+
+def test_an_old_file_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old and longer")
+    with replacing(target) as file:
+        file.write(b"new")
+        assert target.read_bytes() == b"old and longer"
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), OSError(errno.ENOSPC, "full"), KeyboardInterrupt(), SystemExit(1), GeneratorExit()]
+)
+@pytest.mark.parametrize("existed", [True, False])
+def test_whatever_goes_wrong_nothing_changes(tmp_path: Path, error: BaseException, existed: bool) -> None:
+    target = tmp_path / "a.bin"
+    if existed:
+        target.write_bytes(b"old")
+    with pytest.raises(type(error)), replacing(target) as file:
+        file.write(b"new" * 100_000)
+        raise error
+    assert names(tmp_path) == (["a.bin"] if existed else [])
+    assert not existed or target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_step_that_fails_at_the_end_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(*((os, "fsync", fail) if step == "fsync" else (Path, "replace", fail)))
+    with pytest.raises(OSError, match="Input/output"), replacing(target) as file:
+        file.write(b"new")
+    assert names(tmp_path) == ["a.bin"]
+    assert target.read_bytes() == b"old"
+
+
+def test_the_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"), fsync(handle))
+    )
+    monkeypatch.setattr(Path, "replace", lambda self, target: (events.append("replace"), replace(self, target)))
+    with replacing(tmp_path / "a.bin") as file:
+        file.write(b"x")
+    assert events[:2] == ["file", "replace"]
+    assert events[2:] in (["folder"], [])
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_without_overwriting_an_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    target = tmp_path / "a.bin"
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no links here")))
+    with replacing(target, overwrite=False) as file:
+        file.write(b"first")
+    assert names(tmp_path) == ["a.bin"]
+    with pytest.raises(FileExistsError), replacing(target, overwrite=False):
+        pytest.fail("the block must not be entered")
+    target.unlink()
+    with pytest.raises(FileExistsError), replacing(target, overwrite=False) as file:
+        file.write(b"late")
+        target.write_bytes(b"meanwhile")
+    assert target.read_bytes() == b"meanwhile"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@posix
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with replacing(tmp_path / "a.bin") as file:
+            file.write(b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o666 & ~mask
+
+
+@posix
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "private.bin"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    with replacing(target) as file:
+        file.write(b"new")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@posix
+def test_links_are_followed_and_devices_written_to(tmp_path: Path) -> None:
+    real = tmp_path / "real.bin"
+    link = tmp_path / "link.bin"
+    link.symlink_to(real)
+    with replacing(link) as file:
+        file.write(b"x")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"x"
+    with replacing(Path(os.devnull)) as file:
+        file.write(b"gone")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+
+def test_a_folder_or_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), replacing(tmp_path):
+        pytest.fail("the block must not be entered")
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "none" / "a.bin"):
+        pytest.fail("the block must not be entered")
+    assert names(tmp_path) == []
+
+
+def test_a_file_system_that_cannot_sync_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.EINVAL, "no")))
+    atomic._sync_folder(tmp_path)
+    with replacing(tmp_path / "a.bin") as file:
+        file.write(b"x")
+    assert names(tmp_path) == ["a.bin"]
