@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 __all__ = ["main"]
 
@@ -14,6 +15,7 @@ def main() -> None:
 
         print(f"restorekit {__version__}")
         return
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged EXIF, which is nothing a user can act on
     try:
         from restorekit.cli.app import app
 

@@ -1,4 +1,7 @@
-"""Changes of resolution by a factor of two that lose nothing: pixels become channels and back (Restormer, 2022, arXiv 2111.09881)."""
+"""Half and double the resolution: pixels become channels and back.
+
+Source: Restormer (2022, arXiv 2111.09881).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """``(B, C, H, W)`` to ``(B, C/2, 2H, 2W)``: a 3x3 convolution to 2C channels, fours of which become 2x2 neighbours. C must be even."""
+    """``(B, C, H, W)`` to ``(B, C/2, 2H, 2W)``: a 3x3 convolution to 2C channels, fours of which become 2x2 neighbours.
+
+    C must be even.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()

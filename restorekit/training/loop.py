@@ -81,7 +81,7 @@ class Trainer:
 
             network.load_state_dict(load_network(load_card(self.settings.init)).state_dict())
         if self.settings.channels_last:
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network = network.to(memory_format=torch.channels_last)
         self.network = network.to(self.fabric.device).train()
         self.ema = Ema(self.network, self.settings.ema)
         optimiser = torch.optim.AdamW(

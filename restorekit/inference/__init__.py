@@ -1,0 +1,6 @@
+"""The engine: a network, an image of any size, and the memory there is. Importing it does not import torch."""
+
+from restorekit.inference.restorer import Picture, Progress, Restorer, restore
+from restorekit.inference.result import SPREAD_FULL_SCALE, Restoration, Run
+
+__all__ = ["SPREAD_FULL_SCALE", "Picture", "Progress", "Restoration", "Restorer", "Run", "restore"]

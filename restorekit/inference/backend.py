@@ -1,0 +1,115 @@
+"""What runs a network on a tile. The engine knows arrays only, so that another runtime can stand beside PyTorch."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from restorekit.inference.devices import Precision
+from restorekit.methods.base import Method
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "alloc_failed",
+)  # PyTorch has no one class for it
+
+
+class Backend(Protocol):
+    """Runs a network on one device in one precision."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes in."""
+        ...
+
+    def run(self, tile: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """The named maps ``(1, C, h, w)``, float32, of a tile ``(1, 3, h, w)``, float32, RGB in [0, 1], of any size.
+
+        Raises:
+            MemoryError: if the device has no room for a tile of this size.
+        """
+        ...
+
+    def in_float32(self) -> Backend:
+        """The same network on the same device in float32."""
+        ...
+
+    def release(self) -> None:
+        """Give back what is held for reuse, after a :class:`MemoryError`."""
+        ...
+
+
+class TorchBackend:
+    """PyTorch, channels last, without gradients.
+
+    Lower precisions run through autocast over a float32 input, so what a network adds to its input is added in float32. On CUDA,
+    fp32 follows PyTorch's own setting for TF32.
+
+    Args:
+        method: whose network it is.
+        network: is put into eval mode and moved to the device, in place.
+        device: where to run.
+        precision: what to compute in.
+    """
+
+    def __init__(self, method: Method[Any], network: nn.Module, device: torch.device, precision: Precision) -> None:
+        self.method = method
+        self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.device = device
+        self.precision: Precision = precision
+
+    def run(self, tile: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """See :meth:`Backend.run`."""
+        try:
+            with torch.inference_mode():
+                image = torch.from_numpy(tile).to(self.device).contiguous(memory_format=torch.channels_last)
+                return {name: _to_array(values) for name, values in self._predict(image).items()}
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            problem = str(error)
+        raise MemoryError(problem)  # out here, the frames that hold the tile's tensors are gone
+
+    def in_float32(self) -> TorchBackend:
+        """See :meth:`Backend.in_float32`."""
+        return TorchBackend(self.method, self.network, self.device, "fp32")
+
+    def release(self) -> None:
+        """See :meth:`Backend.release`."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
+
+    def _predict(self, image: Tensor) -> dict[str, Tensor]:
+        if self.precision == "fp32":
+            return self.method.predict(self.network, image)
+        with torch.autocast(self.device.type, _DTYPES[self.precision]):
+            return self.method.predict(self.network, image)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on whatever device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)
+
+
+def _to_array(values: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.float().cpu().numpy()
+    return array

@@ -1,0 +1,159 @@
+"""One image through a network: cut, run, merged, and run again more carefully if it has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit import images
+from restorekit.errors import NumericalError, OutOfMemoryError
+from restorekit.inference.canvas import Canvas
+from restorekit.inference.memory import largest_tile
+from restorekit.inference.merge import merge_tiles
+from restorekit.inference.tiling import Plan, Span, least_side, plan_tiles
+from restorekit.methods import Method, Prediction
+
+if TYPE_CHECKING:
+    from restorekit.inference.backend import Backend
+
+Progress = Callable[[int, int], None]
+"""Called with the tiles done and the tiles there are; starts again from 0 if an image has to be run again."""
+
+
+class Engine:
+    """A network on a backend, and what is known about how large its tiles may be. It serves one image at a time.
+
+    It remembers what it learns: if an image had to be run in smaller tiles or in float32, the ones after it are too.
+
+    Args:
+        method: whose network it is.
+        config: the network's configuration.
+        backend: runs the network.
+        max_side: longest side of a tile; None for what memory allows.
+        overlap: pixels of context on each side of what a tile answers for; None for the method's own.
+        memory: bytes a tile may take; None for a safe part of what is free, or for no limit if ``max_side`` is given.
+    """
+
+    def __init__(
+        self,
+        method: Method[Any],
+        config: Any,
+        backend: Backend,
+        *,
+        max_side: int | None = None,
+        overlap: int | None = None,
+        memory: int | None = None,
+    ) -> None:
+        self.method = method
+        self.config = config
+        self.backend = backend
+        self.tiling = method.tiling(config)
+        self.overlap = overlap
+        self.memory = memory
+        self._max_side = max_side
+        self._ignores_memory = max_side is not None and memory is None
+
+    def extras(self) -> frozenset[str]:
+        """The names of what the method's predictions hold besides the image."""
+        side = self.tiling.minimum
+        maps = self.backend.run(np.zeros((1, 3, side, side), np.float32))
+        prediction = self._finish({name: values[0] for name, values in maps.items()})
+        return frozenset(field.name for field in fields(prediction)) - {"image"}
+
+    def fill(self, canvas: Canvas, progress: Progress, note: Callable[[str], None]) -> Plan:
+        """Draw the whole prediction for the canvas's picture; gives the plan that led there.
+
+        Starts again with smaller tiles where memory ends and in float32 where a result is not finite, and says so through
+        ``note``.
+
+        Raises:
+            OutOfMemoryError: if not even the smallest tile fits.
+            NumericalError: if the result is not finite even in float32.
+        """
+        while True:
+            plan = self._plan(canvas.picture)
+            try:
+                self._run(canvas, plan, progress)
+                return plan
+            except MemoryError:
+                failure = "memory"
+            except _NotFiniteError:
+                failure = "numbers"
+            if failure == "memory":
+                self.backend.release()
+                self._max_side = self._halved(plan)
+                height, width = plan.tile
+                note(
+                    f"not enough memory on {self.backend.device} for a tile of {width}x{height}: {self._max_side} is the most now"
+                )
+            elif self.backend.precision == "fp32":
+                raise NumericalError("the network gives values that are not finite, even in float32", "Check the model's weights")
+            else:
+                note(f"{self.backend.precision} gave values that are not finite: the image is run again in fp32")
+                self.backend = self.backend.in_float32()
+
+    def _plan(self, picture: images.Image) -> Plan:
+        if self._ignores_memory:
+            pixels = None
+        else:
+            bytes_per_pixel = self.tiling.bytes_per_pixel // (1 if self.backend.precision == "fp32" else 2)
+            pixels = largest_tile(self.backend.device, max(1, bytes_per_pixel), self.memory)
+        size = (picture.height, picture.width)
+        return plan_tiles(size, self.tiling, max_side=self._max_side, max_pixels=pixels, overlap=self.overlap)
+
+    def _halved(self, plan: Plan) -> int:
+        """The longest side of a tile after ``plan`` did not fit into memory."""
+        smallest = least_side(self.tiling, self.overlap or 0)
+        longest = max(plan.tile)
+        if longest <= smallest:
+            raise OutOfMemoryError(
+                f"{self.backend.device} has not enough memory even for tiles of {plan.tile[1]}x{plan.tile[0]} pixels",
+                "Close other programs" + (", take a smaller overlap" if self.overlap else "") + " or take another device",
+            )
+        return max(smallest, longest // 2)
+
+    def _run(self, canvas: Canvas, plan: Plan, progress: Progress) -> None:
+        picture = canvas.picture
+        done = 0
+        progress(done, plan.tiles)
+
+        def run(row: Span, column: Span) -> Mapping[str, NDArray[np.float32]]:
+            nonlocal done
+            maps = self.backend.run(_cut(picture, row, column))
+            for values in maps.values():
+                _check_finite(values)
+            done += 1
+            progress(done, plan.tiles)
+            return {name: values[0] for name, values in maps.items()}
+
+        for top, maps in merge_tiles(plan, run):
+            canvas.draw(top, self._finish(maps))
+
+    def _finish(self, maps: Mapping[str, NDArray[np.float32]]) -> Prediction:
+        import torch
+
+        with torch.inference_mode():
+            return self.method.finish({name: torch.from_numpy(values)[None] for name, values in maps.items()}, self.config)
+
+
+class _NotFiniteError(Exception):
+    """A tile's result holds infinities or what is not a number."""
+
+
+def _check_finite(values: NDArray[np.float32]) -> None:
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = values.sum()  # not finite if one term is not, and takes no memory
+    if not np.isfinite(total):
+        raise _NotFiniteError
+
+
+def _cut(picture: images.Image, row: Span, column: Span) -> NDArray[np.float32]:
+    """What a tile sees, ``(1, 3, h, w)``, RGB in [0, 1]."""
+    values = images.to_float(picture.pixels[row.start : row.stop, column.start : column.stop])
+    if picture.is_grey:
+        values = values.repeat(3, axis=2)
+    return values.transpose(2, 0, 1)[None]

@@ -1,0 +1,79 @@
+"""What the engine gives: images, and how they came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit import images
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+SPREAD_FULL_SCALE = 0.25
+"""The spread, in units of the image's range [0, 1], that a spread map shows as 65535. Larger ones are shown as 65535 too."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a result came about.
+
+    Attributes:
+        device: where the network ran, for example ``"cpu"`` or ``"cuda:0"``.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``; what it ran in at last.
+        tile: rows and columns of a tile; None if the image ran whole.
+        overlap: pixels of context on each side of what a tile answers for; 0 if the image ran whole.
+        tiles: how many tiles there were; 0 if the network did not run, as at strength 0.
+        seconds: from the image in memory to the result in memory.
+        notes: what did not go as asked, one sentence each: a tile halved, a precision raised.
+    """
+
+    device: str
+    precision: str
+    tile: tuple[int, int] | None
+    overlap: int
+    tiles: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.tile is None:
+            how = "whole" if self.tiles else "untouched"
+        else:
+            how = f"{self.tiles} tiles of {self.tile[1]}x{self.tile[0]} overlapping by {self.overlap}"
+        return f"{self.device}, {self.precision}, {how}, {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A restored image, and what else was asked for.
+
+    Attributes:
+        image: the answer: size, sample type, alpha and metadata of the input.
+        candidates: the images the network's heads give, in their order; the strength does not blend them. Empty unless asked for.
+        spread: where the heads differ: grey, uint16, 65535 for :data:`SPREAD_FULL_SCALE`; None unless asked for.
+        run: device, precision, tiles, time.
+    """
+
+    image: images.Image
+    candidates: tuple[images.Image, ...]
+    spread: images.Image | None
+    run: Run
+
+    def save(self, target: str | Path | BinaryIO, **options: Any) -> None:
+        """Write the answer; the options are those of :func:`restorekit.images.write`: format, quality, strip, overwrite."""
+        images.write(self.image, target, **options)
+
+    def to_array(self) -> NDArray[Any]:
+        """The answer as ``(H, W)`` grey, ``(H, W, 2)`` grey and alpha, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGB and alpha."""
+        if self.image.alpha is not None:
+            return np.dstack([self.image.pixels, self.image.alpha])
+        return self.image.pixels[:, :, 0] if self.image.is_grey else self.image.pixels
+
+    def to_pil(self) -> PillowImage.Image:
+        """The answer as a Pillow image, with metadata; 16-bit colours are rounded to 8 bits, as Pillow has none."""
+        return self.image.to_pil()
