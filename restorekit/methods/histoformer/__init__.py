@@ -107,8 +107,8 @@ class Histoformer(Method[HistoformerConfig]):
         )
 
     def tiling(self, config: HistoformerConfig) -> Tiling:
-        """Global: every sort and every score sees the whole image, so tiles are a compromise at any overlap, best of the size
-        of the training patches, 256 to 360. Memory as measured: 130 to 200 bytes per pixel for each of ``dim``.
+        """Global: every sort and every score sees the whole image, so tiles are a compromise at any overlap. Best are those of
+        the training patches' size, 256 to 360. Memory as measured: 130 to 200 bytes per pixel for each of ``dim``.
         """
         return Tiling(multiple=8, halo=None, overlap=32, minimum=128, bytes_per_pixel=200 * config.dim)
 
@@ -129,8 +129,9 @@ class Histoformer(Method[HistoformerConfig]):
         return {key: value for key, value in state.items() if key != "skip_conv.weight"}
 
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> HistoformerConfig:
-        """The hyper-parameters of the network whose state dict this is. ``LayerNorm_type``, which no key tells, is the one that
-        was published.
+        """The hyper-parameters of the network whose state dict this is.
+
+        ``LayerNorm_type``, which no key tells, is the published one, and ``ffn_expansion_factor`` one that gives these shapes.
 
         Raises:
             CheckpointError: if it lacks keys that every Histoformer has, or its shapes do not go together.

@@ -54,7 +54,7 @@ class Histoformer(nn.Module):
         d = dim
 
         def level(width: int, heads_from: int, blocks: int) -> Level:
-            """Blocks with 2^width * D channels."""
+            """``blocks`` blocks, as wide as level ``width + 1``, with as many heads as level ``heads_from + 1``."""
             arguments = (d * 2**width, heads[heads_from], hidden[width], bias, norm)
             return Level(*(TransformerBlock(*arguments) for _ in range(blocks)))
 

@@ -28,16 +28,21 @@ def ascending_order(x: Tensor) -> Tensor:
     if x.device.type == "cpu" and x.dtype == torch.float32 and not is_traced():
         return _packed_order(x)
     # ONNX knows no stable sort by name; TopK, which the plain one becomes there, is stable.
-    return torch.sort(x, dim=-1, stable=not is_traced()).indices
+    return torch.sort(x, dim=-1, stable=not _is_exported()).indices
 
 
 def is_traced() -> bool:
     """Whether operations are being recorded (compiled, exported), so that NumPy and conditions on sizes must stay out."""
-    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call, attr-defined]
+    return torch.compiler.is_compiling() or _is_exported()
+
+
+def _is_exported() -> bool:
+    is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # new in PyTorch 2.7
+    return bool(is_exporting() or torch.jit.is_tracing())  # type: ignore[no-untyped-call, attr-defined]
 
 
 def _packed_order(x: Tensor) -> Tensor:
-    bits = (x + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0: the two zeros are equal
+    bits = (x + 0.0).contiguous().view(torch.int32)  # -0.0 + 0.0 is 0.0: the two zeros are equal
     keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # without this, negative numbers would sort the wrong way round
     packed = keys.to(torch.int64).bitwise_left_shift_(32)
     packed.bitwise_or_(torch.arange(x.shape[-1]))
@@ -76,9 +81,7 @@ def unsort(x: Tensor, order: Tensor) -> Tensor:
 
 
 def resize_end(x: Tensor, change: int) -> Tensor:
-    """``x`` with ``change`` zeros after the last dimension or, where it is negative, so many values less; ``x`` itself for
-    none.
-    """
+    """``x`` with ``change`` zeros after the last dimension or, where it is negative, so many values less; for none, itself."""
     return x if change == 0 and not is_traced() else F.pad(x, (0, change))
 
 
