@@ -108,9 +108,9 @@ class Histoformer(Method[HistoformerConfig]):
 
     def tiling(self, config: HistoformerConfig) -> Tiling:
         """Global: every sort and every score sees the whole image, so tiles are a compromise at any overlap. Best are those of
-        the training patches' size, 256 to 360. Memory as measured: 130 to 200 bytes per pixel for each of ``dim``.
+        the training patches' size, 256 to 360. Memory as measured: 130 to 210 bytes per pixel for each of ``dim``.
         """
-        return Tiling(multiple=8, halo=None, overlap=32, minimum=128, bytes_per_pixel=200 * config.dim)
+        return Tiling(multiple=8, halo=None, overlap=32, minimum=128, bytes_per_pixel=210 * config.dim)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
         return {"image": network(image)}

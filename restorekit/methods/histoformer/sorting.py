@@ -37,7 +37,7 @@ def is_traced() -> bool:
 
 
 def _is_exported() -> bool:
-    is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # new in PyTorch 2.7
+    is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # older PyTorch lacks it
     return bool(is_exporting() or torch.jit.is_tracing())  # type: ignore[no-untyped-call, attr-defined]
 
 
