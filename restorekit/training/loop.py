@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,10 @@ class Trainer:
     def _log(self, losses: dict[str, Tensor]) -> None:
         values = {name: float(value) for name, value in losses.items()}
         step = self.progress.step
-        if not all(map(torch.isfinite, map(torch.tensor, values.values()))):
+        if not all(map(math.isfinite, values.values())):
             raise NumericalError(
                 f"the loss is not finite at step {step} of '{self.recipe.name}'",
-                "Lower train.learning_rate, or set train.precision=fp32 and resume",
+                "Lower train.learning_rate or set train.precision=fp32, and start again with --fresh",
             )
         values["learning_rate"] = learning_rate(step - 1, self.settings)
         self.train_log.write(step, values)
