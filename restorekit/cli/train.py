@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from restorekit.cli.options import command
+
+if TYPE_CHECKING:
+    from restorekit.training import Outlook, Recipe
+
+_STOPPED = 130
+"""What shells take a command for that Ctrl-C ended."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,12 @@ class TrainOptions:
         bool,
         typer.Option("--resume/--fresh", help="Go on from the checkpoint in the run's folder, if there is one, or start anew."),
     ] = True
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the data, take a few steps, say what the training will take, and stop.")
+    ] = False
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")] = "auto"
+    devices: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, with a device each, on this machine.")] = 1
+    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Machines; start the command on each, or use torchrun.")] = 1
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False
 
@@ -42,12 +54,37 @@ def register(app: typer.Typer) -> None:
 def train(options: TrainOptions) -> None:
     """Train, then say where the card is."""
     from restorekit.cli.console import Console
-    from restorekit.training import load_recipe
+    from restorekit.training import Hardware, load_recipe, rehearse
     from restorekit.training import train as run_training
     from restorekit.training.report import ConsoleReporter, Reporter
 
+    console = Console(options.quiet)
     recipe = load_recipe(options.recipe, options.assignments or [])
+    hardware = Hardware(options.device, options.devices, options.nodes)
+    if options.dry_run:
+        for line in _describe(recipe, rehearse(recipe, hardware=hardware)):
+            console.say(line)
+        return
     run = options.output or Path("runs") / recipe.name
     reporter = Reporter() if options.quiet else ConsoleReporter()
-    card = run_training(recipe, run, resume=options.resume, device=options.device, reporter=reporter)
-    Console(options.quiet).say(f"The card is written; use it with --model {card}")
+    card = run_training(recipe, run, resume=options.resume, hardware=hardware, reporter=reporter)
+    if card is None:
+        raise typer.Exit(_STOPPED)
+    console.say(f"The card is written; use it with --model {card}")
+
+
+def _describe(recipe: Recipe, outlook: Outlook) -> Iterator[str]:
+    """What the training will be, line by line."""
+    settings = recipe.train
+    yield f"{recipe.name}: {recipe.method}, {outlook.parameters / 1e6:.2f} M parameters, {settings.precision} on {outlook.device}"
+    yield f"Data: {outlook.photographs} to train on, {outlook.validated} to validate on"
+    sizes = [f"{stage.batch} x {stage.patch}² until step {stage.until}" for stage in settings.stages]
+    last = settings.stages[-1].until if settings.stages else 0
+    if last < settings.steps:
+        sizes.append(f"{settings.batch} x {settings.patch}²")
+    yield f"Work: {settings.steps} steps of {', then '.join(sizes)}; {outlook.pairs} pairs in all"
+    pixels = sum(size[0] * size[1] ** 2 for size in map(settings.size_at, range(settings.steps)))
+    first = settings.size_at(0)[0] * settings.size_at(0)[1] ** 2
+    hours = outlook.seconds_per_step * pixels / first / 3600
+    yield f"Time: {outlook.seconds_per_step:.2f} s a step at first, about {hours:.1f} h in all"
+    yield f"Memory: {outlook.memory / 2**30:.1f} GiB at first"

@@ -1,6 +1,21 @@
 """Photographs for training and validation."""
 
-from restorekit.data.clean import CleanPhotographs, find_images
+from restorekit.data.clean import CleanPhotographs, find_images, load_rgb
+from restorekit.data.layouts import LAYOUTS, Layout, get_layout
+from restorekit.data.noisy import NoisyBatches
+from restorekit.data.pairs import PairedBatches, PairedSet
 from restorekit.data.synthetic import SyntheticBatches, SyntheticSet
 
-__all__ = ["CleanPhotographs", "SyntheticBatches", "SyntheticSet", "find_images"]
+__all__ = [
+    "LAYOUTS",
+    "CleanPhotographs",
+    "Layout",
+    "NoisyBatches",
+    "PairedBatches",
+    "PairedSet",
+    "SyntheticBatches",
+    "SyntheticSet",
+    "find_images",
+    "get_layout",
+    "load_rgb",
+]

@@ -1,4 +1,4 @@
-"""Clean photographs held decoded in memory, from which training crops are cut."""
+"""Clean photographs, from which training crops are cut."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from restorekit import images
+from restorekit.data.cache import DecodedImages
+from restorekit.data.crops import below, random_crop
+from restorekit.data.problems import refuse
 from restorekit.errors import DataError
 
 
@@ -39,7 +42,7 @@ def load_rgb(path: Path) -> Tensor:
 
 
 class CleanPhotographs:
-    """Clean photographs in memory, as uint8 on one device.
+    """Clean photographs as uint8 on one device, decoded once as far as memory allows.
 
     Args:
         folders: where they lie; sub-folders count.
@@ -48,9 +51,10 @@ class CleanPhotographs:
             more detail to the pixel.
         minimum: photographs whose shorter side is below this are left out.
         device: where the photographs are kept and crops are cut.
+        memory: bytes that decoded photographs may take; those beyond are decoded anew for each crop.
 
     Raises:
-        DataError: if nothing remains.
+        DataError: naming every file that cannot be read, or if nothing remains.
     """
 
     def __init__(
@@ -61,64 +65,35 @@ class CleanPhotographs:
         pyramid: bool = True,
         minimum: int = 64,
         device: torch.device | str = "cpu",
+        memory: int = 4 << 30,
     ) -> None:
-        self.levels: list[list[Tensor]] = []
-        for path in find_images(folders):
+        def decode(path: Path) -> tuple[Tensor, ...]:
             photograph = load_rgb(path).to(device)
             if any(fnmatch(path.name, pattern) for pattern in halve):
                 photograph = _half(photograph)
-            sizes = [photograph, _half(photograph)] if pyramid else [photograph]
-            usable = [size for size in sizes if min(size.shape[1:]) >= minimum]
-            if usable:
-                self.levels.append(usable)
-        if not self.levels:
+            sizes = (photograph, _half(photograph)) if pyramid else (photograph,)
+            return tuple(size for size in sizes if min(size.shape[1:]) >= minimum)
+
+        self.images = DecodedImages(find_images(folders), decode, memory)
+        refuse(self.images.load(), "Correct or remove these files")
+        self.usable = [index for index, count in enumerate(self.images.counts) if count]
+        if not self.usable:
             raise DataError(
                 f"no photograph in {', '.join(map(str, folders))} is {minimum} pixels wide and high", "Add larger ones"
             )
 
     def __len__(self) -> int:
-        return len(self.levels)
+        return len(self.usable)
 
     def crops(self, count: int, size: int, generator: Generator, tries: int = 3) -> Tensor:
-        """``count`` random crops ``(count, 3, size, size)`` in [0, 1], each mirrored, flipped and transposed at random.
-
-        Of ``tries`` places in a photograph the one with the most detail is taken: skies teach little. Photographs smaller than
-        ``size`` are surrounded by their mirror image.
-        """
+        """``count`` random crops ``(count, 3, size, size)`` in [0, 1]; see :func:`~restorekit.data.crops.random_crop`."""
         return torch.stack([self._crop(size, generator, tries) for _ in range(count)])
 
     def _crop(self, size: int, generator: Generator, tries: int) -> Tensor:
-        levels = self.levels[_below(len(self.levels), generator)]
-        photograph = levels[_below(len(levels), generator)]
-        height, width = photograph.shape[1:]
-        places = [(_below(height - size + 1, generator), _below(width - size + 1, generator)) for _ in range(tries)]
-        best = max((photograph[:, y : y + size, x : x + size].float() / 255 for y, x in places), key=_detail)
-        mirror, flip, transpose = (torch.rand(3, generator=generator) < 0.5).tolist()
-        best = best.flip(2) if mirror else best
-        best = best.flip(1) if flip else best
-        best = best.transpose(1, 2) if transpose else best
-        missing = size - min(best.shape[1:])
-        if missing > 0:
-            best = _surround(best, size)
-        return best
-
-
-def _below(limit: int, generator: Generator) -> int:
-    return int(torch.randint(max(limit, 1), (), generator=generator))
-
-
-def _detail(crop: Tensor) -> float:
-    grey = crop.mean(0)
-    return float((grey[:, 1:] - grey[:, :-1]).abs().mean() + (grey[1:] - grey[:-1]).abs().mean())
+        levels = self.images[self.usable[below(len(self.usable), generator)]]
+        return random_crop(levels, size, generator, tries)
 
 
 def _half(photograph: Tensor) -> Tensor:
     reduced = F.interpolate(photograph[None].float(), scale_factor=0.5, mode="bicubic", antialias=True)
     return reduced[0].round().clamp(0, 255).to(torch.uint8)
-
-
-def _surround(crop: Tensor, size: int) -> Tensor:
-    while min(crop.shape[1:]) < size:
-        bottom, right = (min(size - side, side - 1) if side < size else 0 for side in crop.shape[1:])
-        crop = F.pad(crop, (0, right, 0, bottom), mode="reflect")
-    return crop

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from restorekit.data.clean import CleanPhotographs, find_images, load_rgb
+from restorekit.data.pairs import middle
+from restorekit.data.streams import TRAINING, VALIDATION
 from restorekit.degradations import Degradation, degrade_image, seeded_generator
 from restorekit.methods import Batch
-
-TRAINING, VALIDATION = 1, 2
-"""Streams of random numbers that never meet: what validates has not been trained on."""
 
 
 class SyntheticBatches:
@@ -25,6 +23,14 @@ class SyntheticBatches:
         self.photographs = photographs
         self.degradation = degradation
         self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is in memory."""
+        return self.photographs.images.complete
 
     def batch(self, step: int, count: int, patch: int) -> Batch:
         """Batch number ``step``: ``count`` pairs of ``patch`` x ``patch`` pixels. Its extras hold ``step`` too, for losses
@@ -52,18 +58,15 @@ class SyntheticSet:
         self.seed = seed
         self.crop = crop
 
+    @property
+    def names(self) -> list[str]:
+        """The photographs' file names, without extensions."""
+        return [path.stem for path in self.paths]
+
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Batch:
-        clean = load_rgb(self.paths[index])
-        if self.crop:
-            height, width = clean.shape[1:]
-            top, left = max(0, (height - self.crop) // 2), max(0, (width - self.crop) // 2)
-            clean = clean[:, top : top + self.crop, left : left + self.crop]
-        pair = degrade_image(self.degradation, _to_float(clean), seeded_generator(self.seed, VALIDATION, index))
+        clean = middle(load_rgb(self.paths[index]), self.crop)
+        pair = degrade_image(self.degradation, clean[None].float() / 255, seeded_generator(self.seed, VALIDATION, index))
         return Batch(pair.input, pair.target, pair.extras)
-
-
-def _to_float(photograph: Tensor) -> Tensor:
-    return photograph[None].to(torch.float32) / 255

@@ -1,6 +1,6 @@
 """``restorekit train``: a recipe becomes weights and a card."""
 
-from restorekit.training.loop import train
+from restorekit.training.loop import Hardware, Outlook, rehearse, train
 from restorekit.training.recipe import Recipe, load_recipe
 
-__all__ = ["Recipe", "load_recipe", "train"]
+__all__ = ["Hardware", "Outlook", "Recipe", "load_recipe", "rehearse", "train"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ def save(path: Path, recipe: Recipe, progress: Progress, states: dict[str, Any])
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def keep(path: Path, step: int, count: int) -> None:
+    """Let the checkpoint at ``path`` also stand beside itself as ``step-<step>.pt``, with the ``count - 1`` before it."""
+    if not count:
+        return
+    shutil.copyfile(path, path.with_name(f"step-{step:08d}.pt"))
+    for old in sorted(path.parent.glob("step-*.pt"))[:-count]:
+        old.unlink()
 
 
 def load(path: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]]:

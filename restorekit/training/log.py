@@ -13,12 +13,15 @@ class CurveLog:
         folder: the run folder.
         name: name of the file and prefix of the TensorBoard tags.
         start: the step the run continues at; rows of later steps, written before a kill, are dropped.
+        silent: write nothing, in processes that only help.
     """
 
-    def __init__(self, folder: Path, name: str, start: int = 0) -> None:
+    def __init__(self, folder: Path, name: str, start: int = 0, *, silent: bool = False) -> None:
         self.path = folder / f"{name}.csv"
         self.name = name
-        self.columns: list[str] = []
+        self.silent = silent
+        if silent:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         self._keep_before(start)
         self._board = _tensorboard(folder)
@@ -35,6 +38,8 @@ class CurveLog:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Add the values after ``step`` steps."""
+        if self.silent:
+            return
         self._append({"step": str(step), **{key: f"{value:.6g}" for key, value in values.items()}})
         if self._board is not None:
             for key, value in values.items():

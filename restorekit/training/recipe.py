@@ -16,22 +16,88 @@ from restorekit.settings import from_table, override, read_toml, to_table
 
 
 @dataclass(frozen=True)
-class DataSettings:
-    """Where photographs come from. Paths are relative to where the command is run.
+class PairFolder:
+    """A data set that holds both sides of its pairs. In a recipe a path alone stands for one with all defaults.
 
     Attributes:
-        clean: folders of clean photographs to train on.
-        validation: folders of clean photographs to validate on.
-        halve: file-name patterns of training photographs to reduce to half size first.
-        pyramid: cut crops from half-size copies as well.
-        degradation: name of the degradation that makes the other side of each pair.
+        folder: where it lies, relative to where the command is run.
+        layout: how it lies there; a key of :data:`restorekit.data.LAYOUTS`.
+        input: template of the inputs' files, instead of a layout; see :mod:`restorekit.data.templates`.
+        target: template of the targets'.
+        split: the part of it that is used.
     """
 
-    clean: tuple[Path, ...]
+    folder: Path
+    layout: str = "folders"
+    input: str = ""
+    target: str = ""
+    split: str = "train"
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where photographs come from: one of ``clean``, ``pairs`` and ``noisy``. Paths are relative to where the command is run.
+
+    Attributes:
+        clean: folders of clean photographs, degraded while training.
+        pairs: data sets that hold both sides already; each a path or a table, see :class:`PairFolder`.
+        noisy: folders of noisy photographs without clean ones, for methods that teach themselves.
+        match: file-name patterns of the noisy photographs that are used; empty for all.
+        validation: folders of clean photographs to validate on, degraded by the same degradation.
+        validation_pairs: data sets of pairs to validate on.
+        halve: file-name patterns of clean photographs to reduce to half size first.
+        pyramid: cut crops from half-size copies of clean photographs as well.
+        degradation: name of the degradation that makes the other side of clean photographs.
+        memory: GiB that decoded photographs may take; those beyond are decoded anew for each crop.
+    """
+
+    clean: tuple[Path, ...] = ()
+    pairs: tuple[PairFolder | Path, ...] = ()
+    noisy: tuple[Path, ...] = ()
+    match: tuple[str, ...] = ()
     validation: tuple[Path, ...] = ()
+    validation_pairs: tuple[PairFolder | Path, ...] = ()
     halve: tuple[str, ...] = ()
     pyramid: bool = True
     degradation: str = "motion"
+    memory: float = 4.0
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.clean, self.pairs, self.noisy))) > 1:
+            raise ValueError("clean, pairs and noisy exclude each other")
+        if self.validation and self.validation_pairs:
+            raise ValueError("validation and validation_pairs exclude each other")
+        if self.memory < 0:
+            raise ValueError("memory must not be negative")
+
+    @property
+    def validation_names(self) -> list[str]:
+        """What is validated on, by the folders' names."""
+        return [pair_folder(entry).folder.name for entry in (*self.validation, *self.validation_pairs)]
+
+
+def pair_folder(entry: PairFolder | Path) -> PairFolder:
+    """An entry of ``data.pairs`` in full."""
+    return PairFolder(entry) if isinstance(entry, Path) else entry
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training that grows its crops on the way.
+
+    Attributes:
+        until: the step this stage ends before.
+        patch: side of a pair in pixels.
+        batch: pairs in a step.
+    """
+
+    until: int
+    patch: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        if min(self.until, self.patch, self.batch) < 1:
+            raise ValueError("until, patch and batch must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -40,44 +106,93 @@ class TrainSettings:
 
     Attributes:
         steps: optimiser steps.
-        batch: pairs in a step.
+        batch: pairs in a step, over all processes.
         patch: side of a pair in pixels.
-        learning_rate: peak of the cosine.
-        final_learning_rate: its end.
+        stages: what ``batch`` and ``patch`` are in the course of time, in the order of their ends; steps after the last of them
+            use ``batch`` and ``patch``.
+        accumulate: parts a batch is cut into that go through the network one after the other, for want of memory.
+        checkpointing: compute activations inside blocks again in the backward pass instead of keeping them.
+        optimiser: AdamW decouples weight decay, Adam does not.
+        learning_rate: the peak.
+        final_learning_rate: the cosine's end.
+        schedule: ``"cosine"``: half a cosine from the peak to the end; ``"restarts"``: one of ``period`` steps after another, its
+            peak ``decay`` times the one before; ``"steps"``: ``decay`` times less every ``period`` steps.
         warmup: steps of linear rise to the peak.
-        weight_decay: AdamW's, decoupled.
-        betas: AdamW's.
+        hold: steps at the peak before the cosine sets in.
+        period: see ``schedule``.
+        decay: see ``schedule``.
+        weight_decay: the optimiser's.
+        betas: the optimiser's.
+        amsgrad: let the optimiser divide by the largest second moment so far.
         clip: largest global norm of the gradient; 0 for no clipping.
+        clip_value: largest value of each of the gradient's elements; 0 for no clipping.
         ema: decay of the averaged weights, the ones that are validated and shipped; 0 keeps the raw ones.
         seed: fixes the first weights, the pairs and with them, on a CPU, every bit of the result.
         precision: ``"fp32"``, or ``"bf16"`` for mixed precision.
         compile: compile the network with ``torch.compile``; slow to start, faster to run.
         channels_last: keep maps pixel by pixel in memory; faster wherever it was measured.
         init: name or path of a card whose weights are the first weights; empty for fresh ones.
+        patience: steps in a row whose gradient may be not finite; they are passed over. One more ends the run.
     """
 
     steps: int
     batch: int = 8
     patch: int = 128
+    stages: tuple[Stage, ...] = ()
+    accumulate: int = 1
+    checkpointing: bool = False
+    optimiser: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-7
+    schedule: Literal["cosine", "restarts", "steps"] = "cosine"
     warmup: int = 0
+    hold: int = 0
+    period: int = 0
+    decay: float = 0.5
     weight_decay: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.9)
+    amsgrad: bool = False
     clip: float = 0.01
+    clip_value: float = 0.0
     ema: float = 0.999
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     channels_last: bool = True
     init: str = ""
+    patience: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "patch"):
+        for name in ("steps", "batch", "patch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.learning_rate <= 0 or not 0 <= self.ema < 1 or self.clip < 0:
-            raise ValueError("learning_rate must be positive, ema in [0, 1) and clip not negative")
+        if self.learning_rate <= 0 or not 0 <= self.ema < 1 or self.clip < 0 or self.clip_value < 0:
+            raise ValueError("learning_rate must be positive, ema in [0, 1), clip and clip_value not negative")
+        if self.schedule != "cosine" and self.period < 1:
+            raise ValueError(f'schedule = "{self.schedule}" needs a period of at least 1')
+        ends = [stage.until for stage in self.stages]
+        if ends != sorted(set(ends)):
+            raise ValueError("each stage must end later than the one before")
+
+    def size_at(self, step: int) -> tuple[int, int]:
+        """Pairs and their side at ``step``, from 0."""
+        for stage in self.stages:
+            if step < stage.until:
+                return stage.batch, stage.patch
+        return self.batch, self.patch
+
+    @property
+    def pairs(self) -> int:
+        """Pairs that all steps see together."""
+        return self.pairs_before(self.steps)
+
+    def pairs_before(self, step: int) -> int:
+        """Pairs that the steps before ``step`` see together."""
+        seen = begin = 0
+        for stage in self.stages:
+            seen += stage.batch * max(0, min(stage.until, step) - begin)
+            begin = stage.until
+        return seen + self.batch * max(0, step - begin)
 
 
 @dataclass(frozen=True)
@@ -88,6 +203,7 @@ class ReportSettings:
         log_every: steps between lines of the log.
         validate_every: steps between validations; also validated at the end.
         checkpoint_every: steps between checkpoints.
+        keep: checkpoints that are kept besides the last one.
         samples: validation photographs that are saved as pictures.
         validation_crop: side of the middle square validated on, 0 for whole photographs.
         validation_seed: fixes the degraded side of the validation photographs.
@@ -96,6 +212,7 @@ class ReportSettings:
     log_every: int = 50
     validate_every: int = 2000
     checkpoint_every: int = 500
+    keep: int = 0
     samples: int = 6
     validation_crop: int = 0
     validation_seed: int = 2022
@@ -181,7 +298,7 @@ def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
         path = known[str(source)]
     table = override(read_toml(path), assignments)
     recipe = from_table(Recipe, {"name": path.stem, **table}, str(path))
-    if not recipe.data.clean:
-        raise SettingError(f"{path} names no clean photographs", 'Add clean = ["folder"] to [data]')
+    if not (recipe.data.clean or recipe.data.pairs or recipe.data.noisy):
+        raise SettingError(f"{path} names no photographs", 'Add clean = ["folder"], pairs or noisy to [data]')
     tasks = recipe.card.tasks or get_method(recipe.method).tasks
     return replace(recipe, card=replace(recipe.card, tasks=tasks))

@@ -26,6 +26,12 @@ class Reporter:
     def validated(self, step: int, values: dict[str, float]) -> None:
         """Called with the validation's scores after ``step`` steps."""
 
+    def passed_over(self, step: int, count: int) -> None:
+        """Called when the ``count`` steps up to ``step`` were passed over, because their gradients were not finite."""
+
+    def stopped(self, step: int) -> None:
+        """Called when the run ends before its end, as it was asked to, with a checkpoint after ``step`` steps."""
+
 
 class ConsoleReporter(Reporter):
     """A progress bar with rate and time left on a terminal, plain lines elsewhere."""
@@ -64,3 +70,11 @@ class ConsoleReporter(Reporter):
             f"{values['worst_gain']:+.2f}), SSIM {values['ssim']:.4f}, after {values['hours']:.2f} h",
             soft_wrap=True,
         )
+
+    def passed_over(self, step: int, count: int) -> None:
+        """Print a warning."""
+        self.console.print(f"step {step}: the gradient is not finite, {count} in a row passed over", soft_wrap=True)
+
+    def stopped(self, step: int) -> None:
+        """Print how to go on."""
+        self.console.print(f"Stopped after step {step}; the same command goes on from there", soft_wrap=True)

@@ -40,13 +40,13 @@ def training_facts(recipe: Recipe, progress: Progress, device: torch.device) -> 
     """What a card says of how its weights came about."""
     return {
         "data": recipe.card.data,
-        "degradation": recipe.data.degradation,
+        **({"degradation": recipe.data.degradation} if recipe.data.clean else {}),
         "recipe": recipe.name,
         "recipe_sha256": recipe.digest(),
         "steps": progress.step,
         "of_steps": recipe.train.steps,
-        "pairs": progress.step * recipe.train.batch,
-        "patch": recipe.train.patch,
+        "pairs": recipe.train.pairs_before(progress.step),
+        "patch": recipe.train.size_at(max(progress.step - 1, 0))[1],
         "precision": recipe.train.precision,
         "hours": round(progress.seconds / 3600, 2),
         "hardware": hardware(device),
@@ -67,10 +67,10 @@ def validation_score(recipe: Recipe, scores: Scores) -> Score:
     crop, seed = recipe.report.validation_crop, recipe.report.validation_seed
     part = f"middle {crop} x {crop}" if crop else "whole photographs"
     return Score(
-        set=" + ".join(path.name for path in recipe.data.validation),
+        set=" + ".join(recipe.data.validation_names),
         metric="PSNR",
         input=round(scores.input_psnr, 2),
         output=round(scores.psnr, 2),
-        protocol=f"RGB, {part}, degraded with seed {seed}",
+        protocol=f"RGB, {part}" + (f", degraded with seed {seed}" if recipe.data.validation else ""),
         command=f"restorekit train {recipe.name}",
     )

@@ -11,9 +11,9 @@ from lightning_fabric import Fabric
 from torch import nn
 from torchvision.utils import save_image
 
-from restorekit.data import SyntheticSet
 from restorekit.methods import Method
 from restorekit.metrics import psnr, ssim
+from restorekit.training.sources import ValidationSet
 
 CEILING = 50.0
 """PSNR in dB that nothing is scored above: a photograph left sharp has infinitely many against itself, which no mean survives."""
@@ -40,7 +40,7 @@ def validate(
     method: Method[Any],
     config: Any,
     network: nn.Module,
-    data: SyntheticSet,
+    data: ValidationSet,
     pictures: Path | None = None,
     samples: int = 0,
 ) -> Scores:
@@ -58,7 +58,7 @@ def validate(
         rows.append([float(psnr(result, target)), float(ssim(result, target)), float(psnr(image, target))])
         if pictures is not None and index < samples:
             pictures.mkdir(parents=True, exist_ok=True)
-            save_image(torch.cat([image, result, target], 3), pictures / f"{data.paths[index].stem}.png")
+            save_image(torch.cat([image, result, target], 3), pictures / f"{data.names[index]}.png")
     table = torch.tensor(rows, dtype=torch.float64)
     after, before = table[:, 0].clamp_max(CEILING), table[:, 2].clamp_max(CEILING)
     return Scores(

@@ -71,11 +71,33 @@ def test_a_run_goes_on_where_it_stopped_unless_told_otherwise(run: Run, recipe: 
     assert steps() == [1, 2, 3, 4]
 
 
+def test_a_dry_run_says_what_will_be(run: Run, recipe: Path) -> None:
+    stages = "train.stages=[{until=2, patch=16, batch=4}]"
+    result = run("train", recipe, "-o", "run", "--device", "cpu", "--dry-run", "--set", stages)
+    assert result.exit_code == 0, result.output
+    assert "Data: 2 to train on, 2 to validate on" in result.stderr
+    assert "4 steps of 4 x 16² until step 2, then 2 x 32²; 12 pairs in all" in result.stderr
+    assert "s a step at first" in result.stderr and "GiB" in result.stderr
+    assert not Path("run").exists()
+
+
+def test_all_that_is_wrong_with_pairs_is_said_before_training(run: Run, recipe: Path) -> None:
+    for number in range(2):
+        save_photo(Path(f"set/input/{number}.png"), number, (48, 48))
+    save_photo(Path("set/target/0.png"), 0, (40, 48))
+    assignments = ["--set", "data.clean=[]", "--set", "data.validation=[]", "--set", 'data.pairs=["set"]']
+    result = run("train", recipe, "-o", "run", "--device", "cpu", *assignments)
+    assert result.exit_code == 1 and "set/input/1.png has no partner set/target/1.*" in result.stderr
+    save_photo(Path("set/target/1.png"), 0, (48, 48))
+    result = run("train", recipe, "-o", "run", "--device", "cpu", *assignments)
+    assert result.exit_code == 1 and "set/input/0.png is" in result.stderr and "Make" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["nowhere.toml"], 2, "nowhere.toml does not exist"),
-        (["multi-output-compat"], 2, "unknown recipe 'multi-output-compat'. Did you mean 'multi-output-compact'?"),
+        (["multi-output-compat"], 2, "unknown recipe 'multi-output-compat'. Did you mean 'multi-output-compact'"),
         (["recipe.toml", "--set", "train.setps=3"], 2, "unknown key 'setps'"),
         (["recipe.toml", "--set", "train.steps"], 2, "not of the form key=value"),
         (["recipe.toml", "--set", "train.steps=many"], 2, "must be a whole number"),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import csv
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from restorekit.errors import CheckpointError, NumericalError
-from restorekit.training import Recipe, load_recipe, train
+from restorekit.data import SyntheticBatches
+from restorekit.errors import CheckpointError, NumericalError, SettingError
+from restorekit.methods import Batch, get_method
+from restorekit.training import Hardware, Recipe, load_recipe, rehearse, train
 from restorekit.training.checkpoint import Progress, load, save
 from restorekit.training.ema import Ema
 from restorekit.training.log import CurveLog
@@ -71,7 +76,8 @@ class KillAt(Reporter):
             raise KilledError
 
 
-def weights(card: Path) -> dict[str, torch.Tensor]:
+def weights(card: Path | None) -> dict[str, torch.Tensor]:
+    assert card is not None
     return load_network(load_card(card)).state_dict()
 
 
@@ -82,7 +88,9 @@ def columns(path: Path, *leave_out: str) -> list[dict[str, str]]:
 
 def test_a_run_leaves_card_weights_curves_and_pictures(recipe: Recipe, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    card = load_card(train(recipe, run))
+    path = train(recipe, run)
+    assert path is not None
+    card = load_card(path)
     assert card.training["steps"] in (4, 8) and card.training["recipe_sha256"] == recipe.digest()
     assert card.scores[0].metric == "PSNR" and card.scores[0].input > 5
     assert [row["step"] for row in columns(run / "train.csv")] == [str(step) for step in range(1, 9)]
@@ -136,8 +144,8 @@ def test_learning_restores_better_and_better(recipe: Recipe, tmp_path: Path) -> 
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(recipe: Recipe, tmp_path: Path) -> None:
-    wild = load_recipe(tmp_path / "tiny.toml", ["train.learning_rate=1e30", "train.warmup=0"])
-    with pytest.raises(NumericalError, match="not finite at step"):
+    wild = load_recipe(tmp_path / "tiny.toml", ["train.learning_rate=1e30", "train.patience=2"])
+    with pytest.raises(NumericalError, match="not finite, 3 steps in a row up to step"):
         train(wild, tmp_path / "run")
 
 
@@ -179,3 +187,116 @@ def test_curves_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
         {"step": "2", "loss": "0.2"},
         {"step": "3", "loss": "9"},
     ]
+
+
+class StopAt(Reporter):
+    """Presses Ctrl-C."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.stopped_at = step, 0
+
+    def logged(self, step: int, values: dict[str, float]) -> None:
+        if step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+    def stopped(self, step: int) -> None:
+        self.stopped_at = step
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(recipe: Recipe, tmp_path: Path) -> None:
+    reporter, before = StopAt(3), signal.getsignal(signal.SIGINT)
+    assert train(recipe, tmp_path / "stopped", reporter=reporter) is None
+    assert reporter.stopped_at == 3 and signal.getsignal(signal.SIGINT) is before
+    whole, resumed = weights(train(recipe, tmp_path / "whole")), weights(train(recipe, tmp_path / "stopped"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_a_batch_in_parts_teaches_what_the_whole_does(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    whole = weights(train(recipe, tmp_path / "whole"))
+    parts = weights(train(load_recipe(path, ["train.accumulate=2"]), tmp_path / "parts"))
+    assert all(torch.allclose(whole[key], parts[key], atol=1e-5) for key in whole)
+    with pytest.raises(SettingError, match="2 pairs of a step cannot be shared out equally to 4 parts"):
+        train(load_recipe(path, ["train.accumulate=4"]), tmp_path / "odd")
+
+
+def test_forgotten_activations_teach_the_same(recipe: Recipe, tmp_path: Path) -> None:
+    whole = weights(train(recipe, tmp_path / "whole"))
+    again = weights(train(load_recipe(tmp_path / "tiny.toml", ["train.checkpointing=true"]), tmp_path / "again"))
+    assert all(torch.allclose(whole[key], again[key], atol=1e-6) for key in whole)
+
+
+def test_stages_grow_the_crops(recipe: Recipe, tmp_path: Path) -> None:
+    stages = "train.stages=[{until=2, patch=16, batch=4}, {until=3, patch=20, batch=3}]"
+    staged = load_recipe(tmp_path / "tiny.toml", [stages])
+    assert [staged.train.size_at(step) for step in range(4)] == [(4, 16), (4, 16), (3, 20), (2, 24)]
+    assert staged.train.pairs == 4 + 4 + 3 + 5 * 2
+    path = train(staged, tmp_path / "run")
+    assert path is not None
+    card = load_card(path)
+    assert card.training["pairs"] == staged.train.pairs_before(card.training["steps"])
+
+
+def test_one_bad_step_is_passed_over(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[int, int]] = []
+
+    class Listener(Reporter):
+        def passed_over(self, step: int, count: int) -> None:
+            heard.append((step, count))
+
+    original = SyntheticBatches.batch
+
+    def poisoned(self: SyntheticBatches, step: int, count: int, patch: int) -> Batch:
+        batch = original(self, step, count, patch)
+        return Batch(batch.input * float("nan"), batch.target, batch.extras) if step in (2, 3) else batch
+
+    monkeypatch.setattr(SyntheticBatches, "batch", poisoned)
+    result = weights(train(recipe, tmp_path / "run", reporter=Listener()))
+    assert heard == [(3, 1), (4, 2)]
+    assert all(value.isfinite().all() for value in result.values())
+
+
+def test_old_checkpoints_are_kept_as_asked(recipe: Recipe, tmp_path: Path) -> None:
+    train(load_recipe(tmp_path / "tiny.toml", ["report.keep=2"]), tmp_path / "run")
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["last.pt", "step-00000006.pt", "step-00000008.pt"]
+
+
+def test_a_rehearsal_tells_and_leaves_nothing(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    outlook = rehearse(recipe, hardware=Hardware("cpu"))
+    assert (outlook.photographs, outlook.validated, outlook.pairs) == (2, 2, 16)
+    assert outlook.parameters == sum(value.numel() for value in recipe_network(recipe).parameters())
+    assert outlook.memory > 1 << 27 and outlook.seconds_per_step > 0
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def recipe_network(recipe: Recipe) -> nn.Module:
+    network: nn.Module = get_method(recipe.method).build(recipe.method_config())
+    return network
+
+
+def test_pairs_on_disk_teach_too(recipe: Recipe, tmp_path: Path) -> None:
+    for side in ("input", "target"):
+        (tmp_path / "set" / side).mkdir(parents=True)
+        for index in range(2):
+            PIL.Image.open(tmp_path / "photos" / f"{index}.png").save(tmp_path / "set" / side / f"{index}.png")
+    paired = load_recipe(
+        tmp_path / "tiny.toml",
+        ["data.clean=[]", "data.validation=[]", f'data.pairs=["{tmp_path}/set"]', f'data.validation_pairs=["{tmp_path}/set"]'],
+    )
+    path = train(paired, tmp_path / "run")
+    assert path is not None
+    card = load_card(path)
+    assert card.scores[0].input == 50 and "degraded" not in card.scores[0].protocol and "degradation" not in card.training
+
+
+def test_two_processes_learn_what_one_does(recipe: Recipe, tmp_path: Path) -> None:
+    whole = weights(train(recipe, tmp_path / "whole"))
+    command = [sys.executable, "-m", "restorekit", "train", str(tmp_path / "tiny.toml"), "--device", "cpu", "--devices", "2"]
+    done = subprocess.run([*command, "-o", str(tmp_path / "two")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    shared = weights(tmp_path / "two" / "tiny.toml")
+    assert all(torch.allclose(whole[key], shared[key], atol=1e-5) for key in whole)
+    assert columns(tmp_path / "two" / "validation.csv")[-1]["step"] == "8"

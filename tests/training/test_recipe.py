@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods.multi_output import MultiOutputConfig
 from restorekit.training import load_recipe
-from restorekit.training.recipe import TrainSettings, shipped_recipes
+from restorekit.training.recipe import PairFolder, Stage, TrainSettings, pair_folder, shipped_recipes
 from restorekit.training.schedule import learning_rate
 
 MINIMAL = """
@@ -44,6 +46,13 @@ def test_assignments_override(recipe: Path) -> None:
     assert loaded.data.clean == (Path("a"), Path("b"))
 
 
+def test_pairs_are_paths_or_tables(recipe: Path) -> None:
+    loaded = load_recipe(recipe, ["data.clean=[]", 'data.pairs=["a", {folder="b", layout="gopro"}]'])
+    assert [pair_folder(entry) for entry in loaded.data.pairs] == [PairFolder(Path("a")), PairFolder(Path("b"), "gopro")]
+    with pytest.raises(UnknownNameError, match="Did you mean 'layout'"):
+        load_recipe(recipe, ["data.clean=[]", 'data.pairs=[{folder="b", layuot="gopro"}]'])
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
@@ -54,7 +63,11 @@ def test_assignments_override(recipe: Path) -> None:
         ("config.widht=5", "Did you mean 'width'"),
         ("preset=compct", "Did you mean 'compact'"),
         ("method=multioutput", "Did you mean 'multi-output'"),
-        ("data.clean=[]", "names no clean photographs"),
+        ("data.clean=[]", "names no photographs"),
+        ('data.noisy=["a"]', "clean, pairs and noisy exclude each other"),
+        ("train.schedule=steps", "needs a period of at least 1"),
+        ("train.stages=[{until=5, patch=8, batch=1}, {until=5, patch=9, batch=1}]", "must end later than the one before"),
+        ("train.stages=[{until=5, patch=8}]", "lacks the key 'batch'"),
         ("nonsense", "not of the form key=value"),
         ("train.steps.more=1", "is a value, not a section"),
     ],
@@ -92,3 +105,31 @@ def test_the_rate_rises_and_falls_along_half_a_cosine() -> None:
     assert rates[60] == pytest.approx(0.55)
     assert rates[110] == pytest.approx(0.1)
     assert all(a >= b for a, b in pairwise(rates[10:]))
+
+
+def test_the_rate_holds_before_the_cosine() -> None:
+    """Histoformer's: 3e-4 for 92,000 steps, then a cosine to 1e-6; its specification gives the values."""
+    settings = TrainSettings(steps=300_000, hold=92_000, learning_rate=3e-4, final_learning_rate=1e-6)
+    assert learning_rate(0, settings) == learning_rate(92_000, settings) == 3e-4
+    assert learning_rate(196_000, settings) == pytest.approx(1.505e-4)
+    assert learning_rate(300_000, settings) == pytest.approx(1e-6)
+
+
+def test_the_rate_falls_by_steps() -> None:
+    settings = TrainSettings(steps=500, learning_rate=1e-4, schedule="steps", period=100, decay=0.5)
+    assert [learning_rate(step, settings) for step in (0, 99, 100, 250)] == [1e-4, 1e-4, 5e-5, 2.5e-5]
+
+
+def test_the_rate_starts_again_lower_and_lower() -> None:
+    settings = TrainSettings(steps=93, learning_rate=1e-4, final_learning_rate=5e-6, schedule="restarts", period=31, decay=0.9)
+    assert learning_rate(0, settings) == 1e-4
+    assert learning_rate(31, settings) == pytest.approx(9e-5) and learning_rate(62, settings) == pytest.approx(8.1e-5)
+    assert learning_rate(30, settings) < 6e-6
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), max_size=4), st.integers(1, 30))
+def test_pairs_are_counted_as_they_are_drawn(parts: list[tuple[int, int]], steps: int) -> None:
+    ends = list(accumulate(length for length, _ in parts))
+    stages = tuple(Stage(end, 8, batch) for end, (_, batch) in zip(ends, parts, strict=True))
+    settings = TrainSettings(steps=steps, batch=7, stages=stages)
+    assert settings.pairs == sum(settings.size_at(step)[0] for step in range(steps))

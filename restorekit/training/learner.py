@@ -1,0 +1,183 @@
+"""What learns: a network, its average, its optimiser, and a discriminator beside it where the objective has one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from restorekit.errors import NumericalError, SettingError
+from restorekit.methods import Batch, Method, Objective
+from restorekit.training.activations import checkpoint_blocks
+from restorekit.training.ema import Ema
+from restorekit.training.recipe import Recipe, TrainSettings
+from restorekit.training.schedule import learning_rate
+
+
+class Learner:
+    """Takes a batch and becomes a little better.
+
+    Attributes:
+        network: as it stands; what is trained.
+        ema: its running average; what is validated and shipped.
+        passed_over: steps in a row whose gradient was not finite.
+    """
+
+    def __init__(self, recipe: Recipe, method: Method[Any], config: Any, fabric: Fabric) -> None:
+        self.recipe, self.settings, self.fabric = recipe, recipe.train, fabric
+        self.objective: Objective = method.objective(config, recipe.objective)
+        self.network = self._fresh_network(method, config).to(fabric.device).train()
+        self.ema = Ema(self.network, self.settings.ema)
+        self.passed_over = 0
+        if self.settings.checkpointing:
+            checkpoint_blocks(self.network)
+        wrapped: nn.Module = torch.compile(self.network) if self.settings.compile else self.network  # type: ignore[assignment]
+        self.wrapped, self.optimiser = fabric.setup(wrapped, optimiser(self.network, self.settings, fabric.device))
+        self.discriminator: nn.Module | None = getattr(self.objective, "discriminator", None)
+        if self.discriminator is not None:
+            self.discriminator.to(fabric.device).train()
+            own = optimiser(self.discriminator, self.settings, fabric.device)
+            self.wrapped_discriminator, self.discriminator_optimiser = fabric.setup(self.discriminator, own)
+
+    def _fresh_network(self, method: Method[Any], config: Any) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.settings.seed)
+            network: nn.Module = method.build(config)
+        if self.settings.init:
+            from restorekit.zoo import load_card, load_network
+
+            network.load_state_dict(load_network(load_card(self.settings.init)).state_dict())
+        elif hasattr(self.objective, "prepare"):
+            self.objective.prepare(network)
+        return network.to(memory_format=torch.channels_last) if self.settings.channels_last else network
+
+    def states(self) -> dict[str, Any]:
+        """Everything a run needs to go on, as plain state dicts."""
+        states = {
+            "network": self.network.state_dict(),
+            "ema": self.ema.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        if self.discriminator is not None:
+            states["discriminator"] = self.discriminator.state_dict()
+            states["discriminator_optimiser"] = self.discriminator_optimiser.state_dict()
+        return states
+
+    def load_states(self, states: dict[str, Any]) -> None:
+        """The inverse of :meth:`states`; KeyError, RuntimeError or ValueError if they do not fit."""
+        self.network.load_state_dict(states["network"])
+        self.ema.network.load_state_dict(states["ema"])
+        self.optimiser.load_state_dict(states["optimiser"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(states["discriminator"])
+            self.discriminator_optimiser.load_state_dict(states["discriminator_optimiser"])
+
+    def learn(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Take step number ``step`` and return the losses before it, their mean over the parts of the batch, and the gradient's
+        norm before clipping.
+
+        All randomness of networks, such as stochastic depth, follows from the seed, the step and the process, so that a resumed
+        run draws the same.
+
+        Raises:
+            NumericalError: if the gradient was not finite in more steps in a row than ``patience``.
+        """
+        torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1_009 + self.fabric.global_rank)
+        parts = [self._to_device(part) for part in self._own_parts(batch)]
+        rate = learning_rate(step, self.settings)
+        losses = {} if self.discriminator is None else self._teach_discriminator(parts, rate)
+        for index, part in enumerate(parts):
+            with self.fabric.no_backward_sync(self.wrapped, enabled=index < len(parts) - 1):
+                found = self.objective(self.wrapped, part)
+                self.fabric.backward(torch.stack(list(found.values())).sum() / len(parts))
+            for name, value in found.items():
+                losses[name] = losses.get(name, 0) + value.detach() / len(parts)
+        norm = self._clip()
+        if math.isfinite(float(norm)):
+            self.passed_over = 0
+            _step(self.optimiser, rate)
+            self.ema.update(self.network, step)
+        else:
+            self._pass_over(step)
+        return losses | {"gradient": norm}
+
+    def _teach_discriminator(self, parts: list[Batch], rate: float) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        for part in parts:
+            found = self.objective.discriminator_loss(self.wrapped, part, self.wrapped_discriminator)  # type: ignore[attr-defined]
+            for name, value in found.items():
+                self.fabric.backward(value / len(parts))
+                losses[name] = losses.get(name, torch.zeros_like(value)) + value.detach() / len(parts)
+        if losses and all(bool(value.isfinite()) for value in losses.values()):
+            _step(self.discriminator_optimiser, rate)
+        return losses
+
+    def _clip(self) -> Tensor:
+        settings = self.settings
+        if settings.clip_value:
+            self.fabric.clip_gradients(self.wrapped, self.optimiser, clip_val=settings.clip_value)
+        if settings.clip:
+            return torch.as_tensor(
+                self.fabric.clip_gradients(self.wrapped, self.optimiser, max_norm=settings.clip, error_if_nonfinite=False)
+            )
+        return torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+
+    def _pass_over(self, step: int) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        self.passed_over += 1
+        if self.passed_over > self.settings.patience:
+            raise NumericalError(
+                f"the gradient of '{self.recipe.name}' is not finite, {self.passed_over} steps in a row up to step {step + 1}",
+                "Lower train.learning_rate or set train.precision=fp32, and start again with --fresh",
+            )
+
+    def _own_parts(self, batch: Batch) -> Iterator[Batch]:
+        """This process's share of the batch, in the parts that go through the network one after the other."""
+        parts = self.fabric.world_size * self.settings.accumulate
+        if batch.input.shape[0] % parts:
+            problem = f"{batch.input.shape[0]} pairs of a step cannot be shared out equally to {parts} parts"
+            raise SettingError(problem, "Make train.batch a multiple of processes times train.accumulate")
+        first = self.fabric.global_rank * self.settings.accumulate
+        return itertools.islice(split(batch, parts), first, first + self.settings.accumulate)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        device = self.fabric.device
+        memory = torch.channels_last if self.settings.channels_last else torch.contiguous_format
+        image = batch.input.to(device, memory_format=memory)
+        return Batch(image, batch.target.to(device), {name: value.to(device) for name, value in batch.extras.items()})
+
+
+def optimiser(network: nn.Module, settings: TrainSettings, device: torch.device) -> Optimizer:
+    """The optimiser a recipe asks for, over all parameters that are trained."""
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimiser]
+    return kind(
+        [parameter for parameter in network.parameters() if parameter.requires_grad],
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        amsgrad=settings.amsgrad,
+        fused=device.type in ("cpu", "cuda"),
+    )
+
+
+def split(batch: Batch, parts: int) -> Iterator[Batch]:
+    """The batch in equal parts. Extras with a value for each pair are split too, others stay whole."""
+    count = batch.input.shape[0]
+    size = count // parts
+    for begin in range(0, size * parts, size):
+        own = slice(begin, begin + size)
+        extras = {name: value[own] if value.dim() and len(value) == count else value for name, value in batch.extras.items()}
+        yield Batch(batch.input[own], batch.target[own], extras)
+
+
+def _step(optimiser: Any, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,102 @@
+"""What a recipe's ``[data]`` stands for: batches to train on, and a set to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from restorekit.data import (
+    CleanPhotographs,
+    NoisyBatches,
+    PairedBatches,
+    PairedSet,
+    SyntheticBatches,
+    SyntheticSet,
+    get_layout,
+)
+from restorekit.degradations import get_degradation
+from restorekit.methods import Batch
+from restorekit.training.recipe import PairFolder, Recipe, pair_folder
+
+
+class Source(Protocol):
+    """Training batches by number: batch ``step`` depends on the seed and ``step`` alone, so a resumed run continues with the very
+    same pairs.
+    """
+
+    def __len__(self) -> int:
+        """How many photographs, or pairs, there are."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is in memory."""
+        ...
+
+    def batch(self, step: int, count: int, patch: int) -> Batch:
+        """``count`` pairs of ``patch`` x ``patch`` pixels; the extras hold ``step``, for losses that ramp up."""
+        ...
+
+
+class ValidationSet(Protocol):
+    """Batches of one photograph each, whole or cut to its middle, the same every time; ``names`` are the photographs'."""
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Batch: ...
+
+
+def training_source(recipe: Recipe, device: torch.device) -> Source:
+    """What the recipe trains on.
+
+    Raises:
+        DataError: naming all that is wrong with the data.
+    """
+    data, seed = recipe.data, recipe.train.seed
+    memory = int(data.memory * 2**30)
+    if data.pairs:
+        return PairedBatches(_pairs(data.pairs), seed, device=device, memory=memory)
+    if data.noisy:
+        return NoisyBatches(data.noisy, seed, match=data.match, device=device, memory=memory)
+    photographs = CleanPhotographs(data.clean, halve=data.halve, pyramid=data.pyramid, device=device, memory=memory)
+    return SyntheticBatches(photographs, get_degradation(data.degradation, recipe.degradation), seed)
+
+
+def validation_set(recipe: Recipe) -> ValidationSet | None:
+    """What the recipe validates on, if anything."""
+    data, crop = recipe.data, recipe.report.validation_crop
+    if data.validation_pairs:
+        return PairedSet(_pairs(data.validation_pairs), crop)
+    if data.validation:
+        degradation = get_degradation(data.degradation, recipe.degradation)
+        return SyntheticSet(data.validation, degradation, recipe.report.validation_seed, crop)
+    return None
+
+
+def _pairs(entries: Sequence[PairFolder | Path]) -> list[tuple[Path, Path]]:
+    folders = map(pair_folder, entries)
+    return [pair for f in folders for pair in get_layout(f.layout, f.input, f.target).pairs(f.folder, f.split)]
+
+
+class Ahead:
+    """Makes the next step's batch in a thread of its own while a step runs, where files must be decoded for it."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._pool = None if source.complete else ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def batch(self, step: int, size: tuple[int, int], next_size: tuple[int, int]) -> Batch:
+        """Batch number ``step``, of ``size`` pairs and pixels; ``next_size`` is that of the batch after it."""
+        if self._pool is None:
+            return self.source.batch(step, *size)
+        made = self._next[1].result() if self._next and self._next[0] == step else self.source.batch(step, *size)
+        self._next = step + 1, self._pool.submit(self.source.batch, step + 1, *next_size)
+        return made
