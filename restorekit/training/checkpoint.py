@@ -17,7 +17,7 @@ from restorekit.training.recipe import Recipe
 
 @dataclass
 class Progress:
-    """How far a run is: the next ``step``, the ``seconds`` spent, and the ``best`` validation PSNR in dB."""
+    """How far a run is: the next ``step``, the ``seconds`` spent, and the ``best`` validation's merit."""
 
     step: int = 0
     seconds: float = 0.0

@@ -25,7 +25,7 @@ from restorekit.training.result import write_result
 from restorekit.training.schedule import learning_rate
 from restorekit.training.sources import Ahead, training_source, validation_set
 from restorekit.training.stopping import stop_request
-from restorekit.training.validation import Scores, validate
+from restorekit.training.validation import validate
 
 
 @dataclass(frozen=True)
@@ -218,18 +218,12 @@ class Trainer:
         if self.leads:
             step, report, network = self.progress.step, self.recipe.report, self.learner.ema.network
             pictures = self.folder / "samples" / f"step-{step:07d}"
-            scores: Scores = validate(self.fabric, self.method, self.config, network, self.validation, pictures, report.samples)
-            values = {
-                "psnr": scores.psnr,
-                "ssim": scores.ssim,
-                "gain": scores.gain,
-                "worst_gain": scores.worst_gain,
-                "hours": self.progress.seconds / 3600,
-            }
+            scores = validate(self.fabric, self.method, self.config, network, self.validation, pictures, report.samples)
+            values = scores.values | {"hours": self.progress.seconds / 3600}
             self.validation_log.write(step, values)
-            self.reporter.validated(step, values)
-            if scores.psnr > self.progress.best:
-                self.progress.best = scores.psnr
+            self.reporter.validated(step, values, scores.summary)
+            if scores.merit > self.progress.best:
+                self.progress.best = scores.merit
                 card = write_result(self.recipe, self.folder, network, self.progress, scores, self.fabric.device)
         self.fabric.barrier()
         return card

@@ -35,16 +35,41 @@ class PairFolder:
 
 
 @dataclass(frozen=True)
+class VideoFolder:
+    """Videos. In a recipe a path alone stands for one with all defaults.
+
+    Attributes:
+        folder: a video file, a folder of frames, or a folder of those, relative to where the command is run.
+        intrinsics: fx, fy, cx, cy of the camera, as shares of the frames' width and height; without them a file ``K.txt`` beside
+            the frames tells, or a focal length of 0.866 widths is assumed.
+    """
+
+    folder: Path
+    intrinsics: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.intrinsics) not in (0, 4):
+            raise ValueError("intrinsics are four numbers: fx, fy, cx, cy")
+
+
+@dataclass(frozen=True)
 class DataSettings:
-    """Where photographs come from: one of ``clean``, ``pairs`` and ``noisy``. Paths are relative to where the command is run.
+    """Where photographs come from: ``clean``, ``pairs``, ``noisy``, or ``videos`` and ``corridors``. Paths are relative to where
+    the command is run.
 
     Attributes:
         clean: folders of clean photographs, degraded while training.
         pairs: data sets that hold both sides already; each a path or a table, see :class:`PairFolder`.
         noisy: folders of noisy photographs without clean ones, for methods that teach themselves.
         match: file-name patterns of the noisy photographs that are used; empty for all.
+        videos: videos, for methods that learn depth from motion; each a path or a table, see :class:`VideoFolder`.
+        gap: frames from one to its neighbour in a triplet.
+        corridors: drawn videos of 16 frames that are trained on too; see :mod:`restorekit.data.synthetic_video`.
+        posters: folders of photographs that hang on the corridors' walls.
         validation: folders of clean photographs to validate on, degraded by the same degradation.
         validation_pairs: data sets of pairs to validate on.
+        validation_depth: folders with ``frames`` and ``depth`` to validate on.
+        depth_unit: length of one step of those depth maps' values.
         halve: file-name patterns of clean photographs to reduce to half size first.
         pyramid: cut crops from half-size copies of clean photographs as well.
         degradation: name of the degradation that makes the other side of clean photographs.
@@ -55,25 +80,46 @@ class DataSettings:
     pairs: tuple[PairFolder | Path, ...] = ()
     noisy: tuple[Path, ...] = ()
     match: tuple[str, ...] = ()
+    videos: tuple[VideoFolder | Path, ...] = ()
+    gap: int = 1
+    corridors: int = 0
+    posters: tuple[Path, ...] = ()
     validation: tuple[Path, ...] = ()
     validation_pairs: tuple[PairFolder | Path, ...] = ()
+    validation_depth: tuple[Path, ...] = ()
+    depth_unit: float = 1e-3
     halve: tuple[str, ...] = ()
     pyramid: bool = True
     degradation: str = "motion"
     memory: float = 4.0
 
     def __post_init__(self) -> None:
-        if sum(map(bool, (self.clean, self.pairs, self.noisy))) > 1:
-            raise ValueError("clean, pairs and noisy exclude each other")
-        if self.validation and self.validation_pairs:
-            raise ValueError("validation and validation_pairs exclude each other")
-        if self.memory < 0:
-            raise ValueError("memory must not be negative")
+        if sum(map(bool, self._kinds)) > 1:
+            raise ValueError("clean, pairs, noisy and videos or corridors exclude each other")
+        if sum(map(bool, (self.validation, self.validation_pairs, self.validation_depth))) > 1:
+            raise ValueError("validation, validation_pairs and validation_depth exclude each other")
+        if self.memory < 0 or self.gap < 1 or self.corridors < 0 or self.depth_unit <= 0:
+            raise ValueError("memory and corridors must not be negative, gap at least 1, depth_unit positive")
+
+    @property
+    def _kinds(self) -> tuple[Any, ...]:
+        return self.clean, self.pairs, self.noisy, self.videos or self.corridors
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to train on."""
+        return not any(self._kinds)
 
     @property
     def validation_names(self) -> list[str]:
         """What is validated on, by the folders' names."""
-        return [pair_folder(entry).folder.name for entry in (*self.validation, *self.validation_pairs)]
+        folders = [pair_folder(entry).folder for entry in (*self.validation, *self.validation_pairs)]
+        return [folder.name for folder in (*folders, *self.validation_depth)]
+
+
+def video_folder(entry: VideoFolder | Path) -> VideoFolder:
+    """An entry of ``data.videos`` in full."""
+    return VideoFolder(entry) if isinstance(entry, Path) else entry
 
 
 def pair_folder(entry: PairFolder | Path) -> PairFolder:
@@ -298,7 +344,7 @@ def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
         path = known[str(source)]
     table = override(read_toml(path), assignments)
     recipe = from_table(Recipe, {"name": path.stem, **table}, str(path))
-    if not (recipe.data.clean or recipe.data.pairs or recipe.data.noisy):
-        raise SettingError(f"{path} names no photographs", 'Add clean = ["folder"], pairs or noisy to [data]')
+    if recipe.data.is_empty:
+        raise SettingError(f"{path} names no photographs", 'Add clean = ["folder"], pairs, noisy or videos to [data]')
     tasks = recipe.card.tasks or get_method(recipe.method).tasks
     return replace(recipe, card=replace(recipe.card, tasks=tasks))

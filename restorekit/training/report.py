@@ -23,7 +23,7 @@ class Reporter:
     def logged(self, step: int, values: dict[str, float]) -> None:
         """Called with the losses after ``step`` steps."""
 
-    def validated(self, step: int, values: dict[str, float]) -> None:
+    def validated(self, step: int, values: dict[str, float], summary: str) -> None:
         """Called with the validation's scores after ``step`` steps."""
 
     def passed_over(self, step: int, count: int) -> None:
@@ -63,13 +63,9 @@ class ConsoleReporter(Reporter):
         if not self.console.is_terminal:
             self.console.print(f"step {step}: {losses}", soft_wrap=True)
 
-    def validated(self, step: int, values: dict[str, float]) -> None:
+    def validated(self, step: int, values: dict[str, float], summary: str) -> None:
         """Print the scores."""
-        self.console.print(
-            f"step {step}: validation PSNR {values['psnr']:.2f} dB ({values['gain']:+.2f} over the input, worst "
-            f"{values['worst_gain']:+.2f}), SSIM {values['ssim']:.4f}, after {values['hours']:.2f} h",
-            soft_wrap=True,
-        )
+        self.console.print(f"step {step}: validation {summary}, after {values['hours']:.2f} h", soft_wrap=True)
 
     def passed_over(self, step: int, count: int) -> None:
         """Print a warning."""

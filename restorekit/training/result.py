@@ -66,11 +66,16 @@ def validation_score(recipe: Recipe, scores: Scores) -> Score:
     """The score of the run's own validation."""
     crop, seed = recipe.report.validation_crop, recipe.report.validation_seed
     part = f"middle {crop} x {crop}" if crop else "whole photographs"
+    protocols = {
+        "psnr": f"RGB, {part}" + (f", degraded with seed {seed}" if recipe.data.validation else ""),
+        "abs_rel": "median scaling, 0.001 to 80; the input's is that of one depth for the whole image",
+    }
+    digits = {"psnr": 2, "abs_rel": 4}[scores.metric]
     return Score(
         set=" + ".join(recipe.data.validation_names),
-        metric="PSNR",
-        input=round(scores.input_psnr, 2),
-        output=round(scores.psnr, 2),
-        protocol=f"RGB, {part}" + (f", degraded with seed {seed}" if recipe.data.validation else ""),
+        metric={"psnr": "PSNR"}.get(scores.metric, scores.metric),
+        input=round(scores.input, digits),
+        output=round(scores.output, digits),
+        protocol=protocols[scores.metric],
         command=f"restorekit train {recipe.name}",
     )

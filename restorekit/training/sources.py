@@ -16,11 +16,19 @@ from restorekit.data import (
     PairedSet,
     SyntheticBatches,
     SyntheticSet,
+    find_images,
     get_layout,
+    load_rgb,
 )
+from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
+from restorekit.data.videos import DepthSet, VideoTriplets, load_clips
 from restorekit.degradations import get_degradation
+from restorekit.errors import SettingError
 from restorekit.methods import Batch
-from restorekit.training.recipe import PairFolder, Recipe, pair_folder
+from restorekit.training.recipe import PairFolder, Recipe, pair_folder, video_folder
+
+CORRIDOR_FRAMES = 16
+"""Frames of a drawn video."""
 
 
 class Source(Protocol):
@@ -65,6 +73,8 @@ def training_source(recipe: Recipe, device: torch.device) -> Source:
         return PairedBatches(_pairs(data.pairs), seed, device=device, memory=memory)
     if data.noisy:
         return NoisyBatches(data.noisy, seed, match=data.match, device=device, memory=memory)
+    if data.videos or data.corridors:
+        return _videos(recipe)
     photographs = CleanPhotographs(data.clean, halve=data.halve, pyramid=data.pyramid, device=device, memory=memory)
     return SyntheticBatches(photographs, get_degradation(data.degradation, recipe.degradation), seed)
 
@@ -74,10 +84,40 @@ def validation_set(recipe: Recipe) -> ValidationSet | None:
     data, crop = recipe.data, recipe.report.validation_crop
     if data.validation_pairs:
         return PairedSet(_pairs(data.validation_pairs), crop)
+    if data.validation_depth:
+        return Chained([DepthSet(folder, data.depth_unit) for folder in data.validation_depth])
     if data.validation:
         degradation = get_degradation(data.degradation, recipe.degradation)
         return SyntheticSet(data.validation, degradation, recipe.report.validation_seed, crop)
     return None
+
+
+def _videos(recipe: Recipe) -> Source:
+    data, config, seed = recipe.data, recipe.method_config(), recipe.train.seed
+    if not hasattr(config, "height"):
+        raise SettingError(f"{recipe.method} does not learn from video", "Give it data.clean, data.pairs or data.noisy")
+    size = config.height, config.width
+    clips = [clip for video in map(video_folder, data.videos) for clip in load_clips(video.folder, size, video.intrinsics)]
+    if data.corridors:
+        posters = [load_rgb(path).float() / 255 for path in find_images(data.posters)] if data.posters else []
+        settings = CorridorSettings(width=size[1], height=size[0])
+        clips += [as_clip(CorridorVideo(number, settings, posters), CORRIDOR_FRAMES) for number in range(data.corridors)]
+    return VideoTriplets(clips, seed, gap=data.gap)
+
+
+class Chained:
+    """Validation sets one after another."""
+
+    def __init__(self, sets: Sequence[ValidationSet]) -> None:
+        self.places = [(part, index) for part in sets for index in range(len(part))]
+        self.names = [name for part in sets for name in part.names]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Batch:
+        part, inside = self.places[index]
+        return part[inside]
 
 
 def _pairs(entries: Sequence[PairFolder | Path]) -> list[tuple[Path, Path]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torchvision.utils import save_image
 
-from restorekit.methods import Method
-from restorekit.metrics import psnr, ssim
+from restorekit.methods import Batch, Method, Prediction
+from restorekit.metrics import depth_scores, psnr, ssim
 from restorekit.training.sources import ValidationSet
 
 CEILING = 50.0
@@ -21,17 +22,35 @@ CEILING = 50.0
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the validation set; PSNR in dB, RGB, peak 1, at most :data:`CEILING`; gains are over the degraded input."""
+    """How good a network is.
 
-    psnr: float
-    ssim: float
-    input_psnr: float
-    worst_gain: float
+    Attributes:
+        values: everything measured, by name.
+        metric: the name in ``values`` that a card quotes.
+        input: what that metric is before the network did anything.
+        merit: what grows as the network gets better; the best weights have the most of it.
+        summary: all that in words.
+    """
+
+    values: dict[str, float]
+    metric: str
+    input: float
+    merit: float
+    summary: str
 
     @property
-    def gain(self) -> float:
-        """Mean PSNR gain over the input, in dB."""
-        return self.psnr - self.input_psnr
+    def output(self) -> float:
+        """The metric that a card quotes."""
+        return self.values[self.metric]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One photograph of the validation: what went in, what came out."""
+
+    name: str
+    batch: Batch
+    prediction: Prediction
 
 
 @torch.no_grad()
@@ -44,26 +63,58 @@ def validate(
     pictures: Path | None = None,
     samples: int = 0,
 ) -> Scores:
-    """Restore every photograph of ``data`` and score it; the first ``samples`` are saved as input, result and target side by
-    side.
+    """Restore every photograph of ``data``, or estimate its depth, and score it; of the first ``samples`` input, result and
+    target are saved side by side.
     """
-    rows = []
+    score = _score_depth if "depth" in method.tasks else _score_images
+    return score(_looks(fabric, method, config, network, data), pictures, samples)
+
+
+def _looks(fabric: Fabric, method: Method[Any], config: Any, network: nn.Module, data: ValidationSet) -> Iterator[_Look]:
     for index in range(len(data)):
         pair = data[index]
         image, target = pair.input.to(fabric.device), pair.target.to(fabric.device)
         extras = {name: value.to(fabric.device) for name, value in pair.extras.items()}
         with fabric.autocast():
             maps = method.predict(network, image, **extras)
-        result = method.finish({k: v.float() for k, v in maps.items()}, config).image.clamp(0, 1)
+        prediction = method.finish({name: value.float() for name, value in maps.items()}, config)
+        yield _Look(data.names[index], Batch(image, target, extras), prediction)
+
+
+def _score_images(looks: Iterator[_Look], pictures: Path | None, samples: int) -> Scores:
+    """PSNR in dB and SSIM over RGB, peak 1; a PSNR counts as :data:`CEILING` at most. Gains are over the degraded input."""
+    rows = []
+    for number, look in enumerate(looks):
+        image, target, result = look.batch.input, look.batch.target, look.prediction.image.clamp(0, 1)
         rows.append([float(psnr(result, target)), float(ssim(result, target)), float(psnr(image, target))])
-        if pictures is not None and index < samples:
-            pictures.mkdir(parents=True, exist_ok=True)
-            save_image(torch.cat([image, result, target], 3), pictures / f"{data.names[index]}.png")
+        if pictures is not None and number < samples:
+            _save([image, result, target], pictures / f"{look.name}.png")
     table = torch.tensor(rows, dtype=torch.float64)
     after, before = table[:, 0].clamp_max(CEILING), table[:, 2].clamp_max(CEILING)
-    return Scores(
-        psnr=float(after.mean()),
-        ssim=float(table[:, 1].mean()),
-        input_psnr=float(before.mean()),
-        worst_gain=float((after - before).min()),
-    )
+    gain, worst = float((after - before).mean()), float((after - before).min())
+    values = {"psnr": float(after.mean()), "ssim": float(table[:, 1].mean()), "gain": gain, "worst_gain": worst}
+    summary = f"PSNR {values['psnr']:.2f} dB ({gain:+.2f} over the input, worst {worst:+.2f}), SSIM {values['ssim']:.4f}"
+    return Scores(values, "psnr", float(before.mean()), values["psnr"], summary)
+
+
+def _score_depth(looks: Iterator[_Look], pictures: Path | None, samples: int) -> Scores:
+    """The scores of Eigen et al. after scaling by medians. What they are compared with is one depth for the whole image."""
+    rows, flat = [], []
+    for number, look in enumerate(looks):
+        depth: Tensor = look.prediction.depth  # type: ignore[attr-defined]
+        truth = look.batch.target
+        rows.append(depth_scores(depth, truth).mean())
+        flat.append(depth_scores(torch.ones_like(truth), truth).mean()["abs_rel"])
+        if pictures is not None and number < samples:
+            near = torch.where(truth > 0, truth.amax() / truth.clamp_min(1e-6) / 20, 0.0).clamp(0, 1)
+            disparity = look.prediction.image / look.prediction.image.amax()
+            _save([look.batch.input, disparity, near.expand(-1, 3, -1, -1)], pictures / f"{look.name}.png")
+    values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    constant = sum(flat) / len(flat)
+    summary = f"abs_rel {values['abs_rel']:.4f} (one depth for all: {constant:.4f}), a1 {values['a1']:.4f}"
+    return Scores(values, "abs_rel", constant, -values["abs_rel"], summary)
+
+
+def _save(parts: list[Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(torch.cat(parts, 3), path)

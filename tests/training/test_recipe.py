@@ -64,7 +64,7 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
         ("preset=compct", "Did you mean 'compact'"),
         ("method=multioutput", "Did you mean 'multi-output'"),
         ("data.clean=[]", "names no photographs"),
-        ('data.noisy=["a"]', "clean, pairs and noisy exclude each other"),
+        ('data.noisy=["a"]', "exclude each other"),
         ("train.schedule=steps", "needs a period of at least 1"),
         ("train.stages=[{until=5, patch=8, batch=1}, {until=5, patch=9, batch=1}]", "must end later than the one before"),
         ("train.stages=[{until=5, patch=8}]", "lacks the key 'batch'"),
