@@ -38,18 +38,34 @@ def _box_mean(x: Tensor, size: int, dim: int) -> Tensor:
     return torch.cat([first, rest], dim).div_(size)
 
 
+def coarse_local_mean(x: Tensor, window: tuple[int, int], cells: int) -> Tensor:
+    """:func:`local_mean` at every so many pixels only, of a map that is first reduced to cells, so many to a window's side.
+
+    Such means hardly differ from pixel to pixel; a cell takes one look at the map in place of many. ``(B, C, H, W)`` to a map of
+    cells, to be interpolated, or to ``(B, C, 1, 1)`` where the window covers the map in both directions.
+    """
+    if window[0] >= x.shape[2] and window[1] >= x.shape[3]:
+        return x.mean((2, 3), keepdim=True)
+    cell = (max(1, window[0] // cells), max(1, window[1] // cells))
+    reduced = F.avg_pool2d(x, cell, ceil_mode=True, count_include_pad=False)
+    return local_mean(reduced, (window[0] // cell[0], window[1] // cell[1]))
+
+
 class LocalMean2d(nn.Module):
     """Global mean of ``(B, C, H, W)``, or :func:`local_mean` over ``window`` (rows, columns) where one is given.
 
-    Has no parameters, so a network trained with one form loads into the other.
+    With ``cells`` it is :func:`coarse_local_mean`. Has no parameters, so a network trained with one form loads into the others.
     """
 
-    def __init__(self, window: tuple[int, int] | None = None) -> None:
+    def __init__(self, window: tuple[int, int] | None = None, cells: int | None = None) -> None:
         super().__init__()
         self.window = window
+        self.cells = cells
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3), keepdim=True) if self.window is None else local_mean(x, self.window)
+        if self.window is None:
+            return x.mean((2, 3), keepdim=True)
+        return local_mean(x, self.window) if self.cells is None else coarse_local_mean(x, self.window, self.cells)
 
     def extra_repr(self) -> str:
-        return f"window={self.window}"
+        return f"window={self.window}" + ("" if self.cells is None else f", cells={self.cells}")

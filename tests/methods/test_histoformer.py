@@ -8,12 +8,12 @@ import sys
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from restorekit.errors import CheckpointError, UnknownNameError
+from restorekit.layers import reflect_to_multiple
 from restorekit.methods import Batch, get_method
 from restorekit.methods.histoformer import METHOD, HistoformerConfig
-from restorekit.methods.histoformer.network import MULTIPLE, Histoformer, reflect_to_multiple
+from restorekit.methods.histoformer.network import MULTIPLE, Histoformer
 from restorekit.settings import from_table
 
 TINY = HistoformerConfig(dim=8, num_blocks=(1, 1, 1, 1), ffn_expansion_factor=2.0, bias=True)
@@ -94,12 +94,6 @@ class TestNetwork:
         assert [side % 8 for side in padded.shape[2:]] == [0, 0]
         with torch.no_grad():
             assert torch.allclose(network(image), network(padded)[..., : size[0], : size[1]], atol=1e-12)
-
-    def test_padding_reflects_where_it_can(self) -> None:
-        image = rand(2, 3, 13, 12)
-        assert torch.equal(reflect_to_multiple(image, 8), F.pad(image, (0, 4, 0, 3), mode="reflect"))
-        small = reflect_to_multiple(image[..., :3, :], 8)
-        assert torch.equal(small[..., 3:, :12], image[..., 2:3, :].expand(2, 3, 5, 12))
 
     def test_batch_is_its_images(self) -> None:
         network, images = make(), rand(2, 3, 19, 26)

@@ -6,7 +6,7 @@ import torch
 from restorekit.errors import CheckpointError
 from restorekit.methods import get_method
 from restorekit.methods.multi_output import MultiOutputConfig
-from restorekit.methods.multi_output.network import NAFNet
+from restorekit.methods.multi_output.nafnet import NAFNet
 from restorekit.settings import from_table, to_table
 
 METHOD = get_method("multi-output")
@@ -46,5 +46,5 @@ def test_configurations_are_read_off_checkpoints(config: MultiOutputConfig) -> N
 
 
 def test_other_checkpoints_are_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"no NAFNet checkpoint: intro\.weight"):
+    with pytest.raises(CheckpointError, match=r"no NAFNet, Restormer, HINet or MPRNet checkpoint: .* intro\.weight"):
         METHOD.config_from_state_dict({"conv.weight": torch.zeros(1)})

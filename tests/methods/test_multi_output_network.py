@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Prediction, get_method, list_methods
 from restorekit.methods.multi_output import METHOD, MultiOutputConfig, MultiOutputPrediction
-from restorekit.methods.multi_output.network import NAFNet, pair_means, tlc_windows
+from restorekit.methods.multi_output.heads import pair_means
+from restorekit.methods.multi_output.nafnet import NAFNet, tlc_windows
 from restorekit.methods.multi_output.objective import WinnerTakesAll
 
 SMALL = MultiOutputConfig(width=4, enc_blk_nums=(1, 1), middle_blk_num=1, dec_blk_nums=(1, 1), n_heads=3, train_size=(16, 16))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from restorekit.methods import Batch
-from restorekit.methods.multi_output.network import pair_means
+from restorekit.methods.multi_output.heads import pair_means
 from restorekit.methods.multi_output.objective import Kind, WinnerTakesAll, candidate_errors, pair_errors, winner_loss
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -35,7 +35,7 @@ def heads_and_target(n: int = 4, batch: int = 3, sigma: float = 0.1, seed: int =
 
 def loss_and_gradient(objective: WinnerTakesAll, heads: Tensor, target: Tensor) -> tuple[float, Tensor]:
     network = Fixed(heads)
-    (loss,) = objective(network, Batch(target, target, {})).values()
+    loss = torch.stack(list(objective(network, Batch(target, target, {})).values())).sum()
     loss.backward()
     assert network.heads.grad is not None
     return loss.item(), network.heads.grad
@@ -137,3 +137,12 @@ def test_one_head_is_the_plain_loss() -> None:
     loss, _ = loss_and_gradient(WinnerTakesAll(), heads, target)
     mse = (heads[:, 0] - target).square().mean((1, 2, 3))
     assert loss == pytest.approx((10 * torch.log10(mse)).mean().item(), abs=1e-4)
+
+
+def test_the_mean_can_be_taught_too() -> None:
+    heads, target = heads_and_target(n=4)
+    plain, _ = loss_and_gradient(WinnerTakesAll(), heads, target)
+    both, gradient = loss_and_gradient(WinnerTakesAll(mean_weight=0.5), heads, target)
+    mse = (heads.mean(1) - target).square().mean((1, 2, 3))
+    assert both - plain == pytest.approx((5 * torch.log10(mse + 1e-8)).mean().item(), abs=1e-4)
+    assert gradient.abs().sum((0, 2, 3, 4)).count_nonzero() == 4  # losers learn as well

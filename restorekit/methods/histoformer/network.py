@@ -13,25 +13,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from restorekit.layers import Downsample, Upsample, crop_to
+from restorekit.layers import Downsample, PatchEmbed, Upsample, crop_to, reflect_to_multiple
 from restorekit.methods.histoformer.blocks import Level, Norm, SkipPatchEmbed, TransformerBlock
 
 MULTIPLE = 8
 Four = tuple[int, int, int, int]
-
-
-class PatchEmbed(nn.Module):
-    """The image as features: a 3x3 convolution, ``(B, 3, H, W)`` to ``(B, D, H, W)``."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, channels, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.proj(x)
-        return features
 
 
 class Histoformer(nn.Module):
@@ -105,12 +92,3 @@ class Histoformer(nn.Module):
 
 def _cat(*maps: Tensor) -> Tensor:
     return torch.cat(maps, 1)
-
-
-def reflect_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """``(B, C, H, W)`` padded on the right and at the bottom by reflection, or by its edge where it is too small for that."""
-    bottom, right = (-size % multiple for size in image.shape[-2:])
-    for size, pad, where in ((image.shape[-2], bottom, (0, 0, 0, bottom)), (image.shape[-1], right, (0, right, 0, 0))):
-        if pad:
-            image = F.pad(image, where, mode="reflect" if pad < size else "replicate")
-    return image

@@ -4,52 +4,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from restorekit.errors import CheckpointError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.methods.multi_output.config import Backbone, HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
+from restorekit.methods.multi_output.tiling import tiling_for
 from restorekit.settings import from_table
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from restorekit.methods.multi_output.network import NAFNet
+__all__ = [
+    "METHOD",
+    "HINetConfig",
+    "MPRNetConfig",
+    "MultiOutput",
+    "MultiOutputConfig",
+    "MultiOutputObjective",
+    "MultiOutputPrediction",
+    "RestormerConfig",
+]
 
-
-@dataclass(frozen=True)
-class MultiOutputConfig:
-    """A NAFNet with one or several heads; the names are the authors'.
-
-    Attributes:
-        width: channels at full resolution.
-        enc_blk_nums: blocks of each encoder level, finest first.
-        middle_blk_num: blocks at the coarsest resolution.
-        dec_blk_nums: blocks of each decoder level, coarsest first.
-        n_heads: images the network gives; 1 is the plain NAFNet.
-        combinate_heads: whether the averages of two heads count as candidates too (parameter multiplexing).
-        train_size: rows and columns of the training crops, which fix the windows of TLC; None keeps channel attention global.
-        answer: the image a user gets: ``"mean"`` of the heads, or the index of the head that validates best.
-    """
-
-    width: int = 16
-    enc_blk_nums: tuple[int, ...] = (1, 1, 2, 8)
-    middle_blk_num: int = 1
-    dec_blk_nums: tuple[int, ...] = (1, 1, 1, 1)
-    n_heads: int = 4
-    combinate_heads: bool = True
-    train_size: tuple[int, int] | None = (256, 256)
-    answer: int | Literal["mean"] = "mean"
-
-    def __post_init__(self) -> None:
-        if len(self.enc_blk_nums) != len(self.dec_blk_nums):
-            raise ValueError("enc_blk_nums and dec_blk_nums must have the same length")
-        if self.width < 1 or self.n_heads < 1:
-            raise ValueError("width and n_heads must be at least 1")
-        if self.answer != "mean" and not 0 <= self.answer < self.n_heads:
-            raise ValueError(f"answer must be 'mean' or a head from 0 to {self.n_heads - 1}")
+Kind = Literal["psnr", "psnr_y", "l1", "mprnet"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +47,23 @@ class MultiOutputPrediction(Prediction):
 
 @dataclass(frozen=True)
 class MultiOutputObjective:
-    """Settings of the winner-takes-all loss; see :class:`restorekit.methods.multi_output.objective.WinnerTakesAll`."""
+    """Settings of the winner-takes-all loss; see :class:`restorekit.methods.multi_output.objective.WinnerTakesAll`.
 
-    kind: Literal["psnr", "psnr_y", "l1", "mprnet"] = "psnr"
-    weight: float = 1.0
+    Attributes:
+        kind: what a candidate's error is; the one the backbone's authors took if nothing is said.
+        weight: factor of the loss, of each stage where there are several; likewise.
+        eps: what keeps a perfect image from taking all the gradient, for the kinds ``"psnr"`` and ``"psnr_y"``.
+        mean_weight: factor of the loss of the mean of the heads; 0 in the paper.
+    """
+
+    kind: Kind | None = None
+    weight: float | None = None
     eps: float = 1e-8
+    mean_weight: float = 0.0
 
 
 class MultiOutput(Method[MultiOutputConfig]):
-    """NAFNet with several heads, taught by its best candidate only."""
+    """A known network with several heads, taught by its best candidate only."""
 
     name = "multi-output"
     tasks = ("deblur",)
@@ -87,29 +73,18 @@ class MultiOutput(Method[MultiOutputConfig]):
         "compact": MultiOutputConfig(),
         "paper": MultiOutputConfig(width=32, enc_blk_nums=(1, 1, 1, 28)),
         "paper-w64": MultiOutputConfig(width=64, enc_blk_nums=(1, 1, 1, 28)),
+        "paper-restormer": MultiOutputConfig(backbone="restormer"),
+        "paper-hinet": MultiOutputConfig(backbone="hinet"),
+        "paper-mprnet": MultiOutputConfig(backbone="mprnet"),
     }
 
-    def build(self, config: MultiOutputConfig) -> NAFNet:
-        from restorekit.methods.multi_output.network import NAFNet
+    def build(self, config: MultiOutputConfig) -> nn.Module:
+        from restorekit.methods.multi_output.network import build_network
 
-        return NAFNet(
-            config.width,
-            config.enc_blk_nums,
-            config.middle_blk_num,
-            config.dec_blk_nums,
-            config.n_heads,
-            config.train_size,
-        )
+        return build_network(config)
 
     def tiling(self, config: MultiOutputConfig) -> Tiling:
-        levels = len(config.enc_blk_nums)
-        return Tiling(
-            multiple=2**levels,
-            halo=_reach(config),
-            overlap=64,
-            minimum=max(2 ** (levels + 1), 64),
-            bytes_per_pixel=64 * config.width,
-        )
+        return tiling_for(config)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
         return {"heads": network(image).flatten(1, 2)}
@@ -125,43 +100,35 @@ class MultiOutput(Method[MultiOutputConfig]):
         from restorekit.methods.multi_output.objective import WinnerTakesAll
 
         chosen = from_table(MultiOutputObjective, settings, "[objective]")
-        return WinnerTakesAll(chosen.kind, config.combinate_heads, chosen.weight, chosen.eps)
-
-    def config_from_state_dict(self, state: Mapping[str, Tensor]) -> MultiOutputConfig:
-        """The NAFNet whose state dict this is. What no key tells is the authors': pairs compete, and crops were 256 x 256.
-
-        Raises:
-            CheckpointError: if keys are missing that every NAFNet has.
-        """
-        missing = [key for key in ("intro.weight", "ending.weight", "encoders.0.0.beta", "ups.0.0.weight") if key not in state]
-        if missing:
-            problem = f"this is no NAFNet checkpoint: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
-            raise CheckpointError(problem, "Check which method the file belongs to")
-        blocks = Counter(key.rsplit(".", 2)[0] for key in state if key.endswith(".conv1.weight"))
-        levels = Counter(block.rsplit(".", 1)[0] for block in blocks)
-        depth = sum(level.startswith("encoders.") for level in levels)
-        return MultiOutputConfig(
-            width=state["intro.weight"].shape[0],
-            enc_blk_nums=tuple(levels[f"encoders.{level}"] for level in range(depth)),
-            middle_blk_num=levels["middle_blks"],
-            dec_blk_nums=tuple(levels[f"decoders.{level}"] for level in range(depth)),
-            n_heads=state["ending.weight"].shape[0] // 3,
+        kind, weight, stages = _TAUGHT[config.backbone]
+        return WinnerTakesAll(
+            chosen.kind or kind,
+            config.combinate_heads,
+            weight if chosen.weight is None else chosen.weight,
+            chosen.eps,
+            chosen.mean_weight,
+            stages,
         )
 
+    def config_from_state_dict(self, state: Mapping[str, Tensor]) -> MultiOutputConfig:
+        """The network whose state dict this is. What no key tells is the authors': pairs compete, NAFNet's crops were 256 x 256,
+        HINet's ``relu_slope`` is 0.2; Restormer's ``ffn_expansion_factor`` and MPRNet's ``reduction`` are some that give these
+        shapes.
 
-def _reach(config: MultiOutputConfig) -> int | None:
-    """Pixels on each side that can change an answer: 3x3 convolutions and TLC windows of every level, chained; None if a mean
-    is global.
-    """
-    if config.train_size is None:
-        return None
-    levels = len(config.enc_blk_nums)
-    window = max(config.train_size) * 384 // 256
-    blocks = [e + d for e, d in zip(config.enc_blk_nums, reversed(config.dec_blk_nums), strict=True)]
-    reach = 2  # intro and ending
-    for level, count in enumerate([*blocks, config.middle_blk_num]):
-        reach += count * (2**level + window // 2 + 2**level)
-    return -(-(reach + 2**levels) // 2**levels) * 2**levels
+        Raises:
+            CheckpointError: if the keys are of none of the backbones, or some are missing, or shapes do not go together.
+        """
+        from restorekit.methods.multi_output.checkpoint import read_config
 
+        return read_config(state)
+
+
+_TAUGHT: dict[Backbone, tuple[Kind, float, int]] = {
+    "nafnet": ("psnr", 1.0, 1),
+    "restormer": ("l1", 1.0, 1),
+    "hinet": ("psnr", 0.5, 2),
+    "mprnet": ("mprnet", 1.0, 3),
+}
+"""Of each backbone: the kind of loss its authors taught it with, the weight of each stage, and how many stages it has."""
 
 METHOD = MultiOutput()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from restorekit.losses import charbonnier, laplacian
 from restorekit.methods.base import Batch
-from restorekit.methods.multi_output.network import pair_means
+from restorekit.methods.multi_output.heads import pair_means
 from restorekit.metrics.colour import luma
 
 Kind = Literal["psnr", "psnr_y", "l1", "mprnet"]
@@ -43,7 +43,7 @@ def pair_errors(heads: Tensor, target: Tensor) -> Tensor:
         target: ``(B, 3, H, W)``.
 
     Returns:
-        ``(B, K)``, K = n(n+1)/2, in the order of :func:`~restorekit.methods.multi_output.network.pair_means`.
+        ``(B, K)``, K = n(n+1)/2, in the order of :func:`~restorekit.methods.multi_output.heads.pair_means`.
     """
     d = (heads - target.unsqueeze(1)).flatten(2)
     with torch.autocast(d.device.type, enabled=False):  # a product of matrices would be rounded to bfloat16
@@ -82,13 +82,17 @@ def _loss_of_winner(errors: Tensor, kind: Kind, weight: float, eps: float) -> Te
 class WinnerTakesAll:
     """The objective of ``multi-output``; see :func:`winner_loss`.
 
-    Only the winner gets gradient. When the winner is a pair, both its heads get half, which keeps heads from dying.
+    Only the winner gets gradient. When the winner is a pair, both its heads get half, which keeps heads from dying. A network of
+    several stages has a loss, and a winner, for each; the answer's has the name of the kind.
 
     Args:
         kind: see :func:`winner_loss`.
         combinate_heads: whether pair averages compete.
-        weight: factor of the loss.
+        weight: factor of each stage's loss.
         eps: see :func:`winner_loss`.
+        mean_weight: factor of the same loss of the mean of all heads, 0 in the paper. Who shows the mean as the answer should
+            teach it: no winner is ever the mean of more than two.
+        stages: of the network.
     """
 
     def __init__(
@@ -97,15 +101,29 @@ class WinnerTakesAll:
         combinate_heads: bool = True,
         weight: float = 1.0,
         eps: float = 1e-8,
+        mean_weight: float = 0.0,
+        stages: int = 1,
     ) -> None:
         self.kind: Kind = kind
         self.combinate_heads = combinate_heads
         self.weight = weight
         self.eps = eps
+        self.mean_weight = mean_weight
+        self.stages = stages
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        heads = network(batch.input).float()
-        return {self.kind: _loss_of_winner(self._errors(heads, batch.target), self.kind, self.weight, self.eps)}
+        stages = [network(batch.input)] if self.stages == 1 else network(batch.input, every_stage=True).unbind(1)
+        *early, answer = (heads.float() for heads in stages)
+        losses: dict[str, Tensor] = {self.kind: self._loss(answer, batch.target)}
+        for i, heads in enumerate(early, start=1):
+            losses[f"{self.kind}_stage{i}"] = self._loss(heads, batch.target)
+        if self.mean_weight:
+            mean = answer.mean(1, keepdim=True)
+            losses["mean"] = winner_loss(mean, batch.target, self.kind, self.mean_weight, self.eps)
+        return losses
+
+    def _loss(self, heads: Tensor, target: Tensor) -> Tensor:
+        return _loss_of_winner(self._errors(heads, target), self.kind, self.weight, self.eps)
 
     def _errors(self, heads: Tensor, target: Tensor) -> Tensor:
         if not self.combinate_heads or heads.shape[1] == 1:

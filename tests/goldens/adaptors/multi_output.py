@@ -1,15 +1,16 @@
-"""``multi-output``: NAFNet with one or several heads, the winner-takes-all losses, and the metrics of candidates."""
+"""``multi-output``: the backbones with one or several heads, the winner-takes-all losses, and the metrics of candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from dataclasses import fields, replace
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
-from restorekit.methods.multi_output import METHOD, MultiOutputConfig
-from restorekit.methods.multi_output.network import pair_means
+from restorekit.methods.multi_output import METHOD, HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
+from restorekit.methods.multi_output.heads import pair_means
 from restorekit.methods.multi_output.objective import Kind, candidate_errors, winner_loss
 from restorekit.metrics import best_overall, best_single, psnr, ssim, ssim3d
 from tests.goldens.adaptor import Case, NotBuiltError, Value
@@ -17,6 +18,9 @@ from tests.goldens.golden import Golden
 
 MODELS = ("multi-output",)
 GRADIENT = "_grad_per_candidate"
+STAGES = {"HINet": (1, 2), "MPRNet": (3, 2, 1)}
+"""The stages whose answers are ``out1``, ``out2``..."""
+T = TypeVar("T")
 
 
 def adapt(golden: Golden) -> Case:
@@ -31,32 +35,60 @@ def adapt(golden: Golden) -> Case:
 
 def _network(config: Mapping[str, Any]) -> Case:
     name = config["network"]
-    if name not in ("NAFNet", "NAFNetLocal", "MHNAFNet", "MHNAFNetLocal"):
-        raise NotBuiltError(f"network {name}")
-    many = name.startswith("MH")
+    many = "n_heads" in config
     pairs = many and config.get("combinate_heads", True)
-    train_size = tuple(config.get("train_size", (1, 3, 256, 256))[-2:]) if name.endswith("Local") else None
-    network = METHOD.build(
-        MultiOutputConfig(
+    network = METHOD.build(replace(_backbone(config), n_heads=config.get("n_heads", 1)))
+    stages = STAGES.get(_plain(name), ())
+
+    def run(inputs: Mapping[str, Tensor]) -> dict[str, Value]:
+        (image,) = inputs.values()
+
+        def shown(heads: Tensor) -> Tensor:
+            return (pair_means(heads) if pairs else heads) if many else heads[:, 0]
+
+        def beyond(answer: Tensor) -> Tensor:
+            return answer - (image.unsqueeze(1) if many else image)
+
+        out = shown(network(image))
+        answers: dict[str, Value] = {"out": out, "residual": beyond(out)}
+        by_stage = [shown(heads) for heads in network(image, every_stage=True).unbind(1)] if stages else []
+        for i, stage in enumerate(stages, start=1):
+            answers[f"out{i}"] = by_stage[stage - 1]
+            answers[f"out{i}_minus_input"] = beyond(by_stage[stage - 1])
+        return answers
+
+    return Case(f"network {name}", run, (("", network),))
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("MH").removesuffix("Local")
+
+
+def _backbone(config: Mapping[str, Any]) -> MultiOutputConfig:
+    """The configuration in a golden, but for its heads. HINet's "local" class is the plain one."""
+    name = config["network"]
+    if _plain(name) == "NAFNet":
+        train_size = tuple(config.get("train_size", (1, 3, 256, 256))[-2:]) if name.endswith("Local") else None
+        return MultiOutputConfig(
             width=config["width"],
             enc_blk_nums=tuple(config["enc_blk_nums"]),
             middle_blk_num=config["middle_blk_num"],
             dec_blk_nums=tuple(config["dec_blk_nums"]),
-            n_heads=config["n_heads"] if many else 1,
-            combinate_heads=pairs,
             train_size=train_size,
         )
-    )
+    if name in ("Restormer", "MHRestormer"):
+        return MultiOutputConfig(backbone="restormer", restormer=_read(RestormerConfig, config))
+    if _plain(name) == "HINet":
+        return MultiOutputConfig(backbone="hinet", hinet=_read(HINetConfig, config))
+    if name in ("MPRNet", "MHMPRNet") and config.get("kernel_size", 3) == 3 and not config.get("bias", False):
+        return MultiOutputConfig(backbone="mprnet", mprnet=_read(MPRNetConfig, config))
+    raise NotBuiltError(f"network {name}")
 
-    def run(inputs: Mapping[str, Tensor]) -> dict[str, Value]:
-        (image,) = inputs.values()
-        heads = network(image)
-        if not many:
-            return {"out": heads[:, 0], "residual": heads[:, 0] - image}
-        candidates = pair_means(heads) if pairs else heads
-        return {"out": candidates, "residual": candidates - image.unsqueeze(1)}
 
-    return Case(f"network {name}", run, (("", network),))
+def _read(kind: type[T], config: Mapping[str, Any]) -> T:
+    """The shape of a backbone from those entries of a golden's ``config`` that it has."""
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key in names})
 
 
 def _losses(inputs: Mapping[str, Tensor], wanted: list[str]) -> dict[str, Value]:

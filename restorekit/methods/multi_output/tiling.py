@@ -1,0 +1,44 @@
+"""How images are cut for each backbone."""
+
+from __future__ import annotations
+
+from restorekit.methods.base import Tiling
+from restorekit.methods.multi_output.config import MultiOutputConfig
+
+
+def tiling_for(config: MultiOutputConfig) -> Tiling:
+    """See :meth:`restorekit.methods.base.Method.tiling`.
+
+    All but NAFNet see the whole image, through attention, instance normalisation or means: tiles are a compromise at any overlap,
+    best at the size of the training crops and above.
+    """
+    if config.restormer is not None:
+        return Tiling(multiple=8, halo=None, overlap=32, minimum=128, bytes_per_pixel=150 * config.restormer.dim)
+    if config.hinet is not None:
+        multiple = 2 ** (config.hinet.depth - 1)
+        return Tiling(multiple, halo=None, overlap=64, minimum=max(128, 2 * multiple), bytes_per_pixel=80 * config.hinet.wf)
+    if config.mprnet is not None:
+        return Tiling(multiple=8, halo=None, overlap=64, minimum=128, bytes_per_pixel=80 * config.mprnet.n_feat)
+    levels = len(config.enc_blk_nums)
+    return Tiling(
+        multiple=2**levels,
+        halo=_reach(config),
+        overlap=64,
+        minimum=max(2 ** (levels + 1), 64),
+        bytes_per_pixel=64 * config.width,
+    )
+
+
+def _reach(config: MultiOutputConfig) -> int | None:
+    """Pixels on each side that can change a NAFNet's answer: 3x3 convolutions and TLC windows of every level, chained; None if a
+    mean is global.
+    """
+    if config.train_size is None:
+        return None
+    levels = len(config.enc_blk_nums)
+    window = max(config.train_size) * 384 // 256
+    blocks = [e + d for e, d in zip(config.enc_blk_nums, reversed(config.dec_blk_nums), strict=True)]
+    reach = 2  # intro and ending
+    for level, count in enumerate([*blocks, config.middle_blk_num]):
+        reach += count * (2**level + window // 2 + 2**level)
+    return -(-(reach + 2**levels) // 2**levels) * 2**levels
