@@ -2,7 +2,7 @@
 
 from restorekit.data.clean import CleanPhotographs, find_images, load_rgb
 from restorekit.data.layouts import LAYOUTS, Layout, get_layout
-from restorekit.data.noisy import NoisyBatches
+from restorekit.data.noisy import NoisyBatches, NoisySet
 from restorekit.data.pairs import PairedBatches, PairedSet
 from restorekit.data.synthetic import SyntheticBatches, SyntheticSet
 
@@ -11,6 +11,7 @@ __all__ = [
     "CleanPhotographs",
     "Layout",
     "NoisyBatches",
+    "NoisySet",
     "PairedBatches",
     "PairedSet",
     "SyntheticBatches",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -13,7 +14,7 @@ from restorekit.data.cache import DecodedImages
 from restorekit.data.clean import find_images, load_rgb
 from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
-from restorekit.data.streams import TRAINING
+from restorekit.data.streams import TRAINING, VALIDATION
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
 from restorekit.methods import Batch
@@ -70,6 +71,11 @@ class NoisyBatches:
         crops = torch.stack([self._crop(patch, generator) for _ in range(count)])
         return Batch(crops, crops, {"step": torch.tensor(step)})
 
+    def held_back(self, index: int, patch: int) -> Batch:
+        """Crop number ``index`` of a stream that :meth:`batch` does not draw from, to watch a training by."""
+        crop = self._crop(patch, seeded_generator(self.seed, VALIDATION, index))[None]
+        return Batch(crop, crop, {"step": torch.tensor(index)})
+
     def _crop(self, size: int, generator: Generator) -> Tensor:
         for _ in range(_TRIES):
             crop = random_crop(self.images[below(len(self.images), generator)], size, generator)
@@ -81,3 +87,25 @@ class NoisyBatches:
 def _tells_noise(crop: Tensor) -> bool:
     clipped = ((crop <= 0) | (crop >= 1)).float().mean()
     return float(crop.std()) > _FLAT and float(clipped) <= _CLIPPED
+
+
+class NoisySet:
+    """Crops of noisy photographs to validate on, by the loss, for want of clean ones.
+
+    Args:
+        batches: where crops are from; those it trains on are others, though they may overlap.
+        count: how many.
+        patch: their side in pixels.
+    """
+
+    truth: ClassVar[Literal["none"]] = "none"
+
+    def __init__(self, batches: NoisyBatches, count: int, patch: int) -> None:
+        self.names = [f"crop-{index:02d}" for index in range(count)]
+        self._crops = [batches.held_back(index, patch) for index in range(count)]
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._crops[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -77,6 +78,8 @@ class PairedBatches:
 
 class PairedSet:
     """A validation set of pairs, whole or cut to their middle, in the order of their names."""
+
+    truth: ClassVar[Literal["image"]] = "image"
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]], crop: int = 0) -> None:
         self.pairs = list(pairs)

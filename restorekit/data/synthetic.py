@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 
@@ -51,6 +52,8 @@ class SyntheticSet:
         seed: fixes the degraded side; photograph i uses (seed, i).
         crop: side in pixels of the middle square that is used, 0 for the whole photograph.
     """
+
+    truth: ClassVar[Literal["image"]] = "image"
 
     def __init__(self, folders: Sequence[Path], degradation: Degradation, seed: int, crop: int = 0) -> None:
         self.paths = find_images(folders)

@@ -23,7 +23,10 @@ SCENE, TEXTURES = 1, 2
 """Streams of random numbers of a seed."""
 
 GROUND, CEILING, END = 1.5, -4.0, 40.0
+"""Where ground, ceiling and end wall are, seen from where the camera starts."""
+
 NEAREST, LAST = 1e-3, 25.0
+"""The smallest depth that is seen, and how far the camera may go."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ class CorridorVideo:
         height, width = self.settings.height, self.settings.width
         turn, centre = self._camera(time)
         rays = (self._rays() @ turn.T).view(-1, 3)
-        hits = [*self._plane_hits(centre, rays)]
+        hits = self._plane_hits(centre, rays)
         for number, box in enumerate(self._boxes):
             hits += _box_hits(box, time, centre, rays, first=5 + 3 * number)
         depth, nearest = torch.stack([hit.depth for hit in hits]).min(0)
@@ -247,10 +250,8 @@ def _box_hits(box: _Box, time: int, centre: Tensor, rays: Tensor, first: int) ->
 
 
 def _driving_box(speed: float) -> _Box:
-    half, centre, velocity = ((0.8, 0.7, 1.6), (-0.8, GROUND - 0.7, 9.0), (0.0, 0.0, speed))
-    vectors = (torch.tensor(vector, dtype=torch.float64) for vector in (half, centre, velocity))
-    half_sides, place, way = vectors
-    return _Box(half_sides, place, torch.eye(3, dtype=torch.float64), way)
+    half, centre, velocity = torch.tensor([[0.8, 0.7, 1.6], [-0.8, GROUND - 0.7, 9], [0, 0, speed]], dtype=torch.float64)
+    return _Box(half, centre, torch.eye(3, dtype=torch.float64), velocity)
 
 
 def _texture(generator: torch.Generator, photographs: Sequence[Tensor], detail: float) -> Texture:

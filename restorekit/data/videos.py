@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -218,6 +219,8 @@ class DepthSet:
     Raises:
         DataError: if no frame has a depth map.
     """
+
+    truth: ClassVar[Literal["depth"]] = "depth"
 
     def __init__(self, folder: Path, unit: float = 1e-3) -> None:
         frames = {path.stem: path for path in sorted((folder / "frames").glob("*")) if images.is_image_path(path)}

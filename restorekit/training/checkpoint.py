@@ -17,11 +17,14 @@ from restorekit.training.recipe import Recipe
 
 @dataclass
 class Progress:
-    """How far a run is: the next ``step``, the ``seconds`` spent, and the ``best`` validation's merit."""
+    """How far a run is: the next ``step``, the ``seconds`` spent, the ``best`` validation's merit, and how many validations
+    ``since`` brought nothing better.
+    """
 
     step: int = 0
     seconds: float = 0.0
     best: float = float("-inf")
+    since: int = 0
 
 
 def save(path: Path, recipe: Recipe, progress: Progress, states: dict[str, Any]) -> None:

@@ -46,12 +46,25 @@ class CurveLog:
                 self._board.add_scalar(f"{self.name}/{key}", value, step)
 
     def _append(self, row: dict[str, str]) -> None:
-        new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
+        rows, columns = [row], list(row)
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                known = list(reader.fieldnames or ())
+                added = [name for name in row if name not in known]
+                rows = [*reader, row] if added else rows  # a loss that begins late makes the table wider
+            columns = known + added
+            if not added:
+                self._write("a", columns, rows, header=False)
+                return
+        self._write("w", columns, rows, header=True)
+
+    def _write(self, mode: str, columns: list[str], rows: list[dict[str, str]], *, header: bool) -> None:
+        with self.path.open(mode, newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            if header:
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerows(rows)
 
 
 def _tensorboard(folder: Path):  # type: ignore[no-untyped-def]

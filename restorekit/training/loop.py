@@ -127,8 +127,8 @@ class Trainer:
         self.reporter = reporter if self.leads else Reporter()
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
-        self.validation = validation_set(recipe)
         self.source = training_source(recipe, self.fabric.device)
+        self.validation = validation_set(recipe, self.source)
         self.ahead = Ahead(self.source)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
         self.progress = self._restore() if resume else Progress()
@@ -158,7 +158,7 @@ class Trainer:
         card = self.folder / f"{self.recipe.name}.toml"
         began, before = time.perf_counter(), progress.seconds
         with self.reporter.running(self.recipe, progress, str(self.fabric.device)), stop_request() as stop:
-            while progress.step < self.settings.steps:
+            while progress.step < self.settings.steps and not self._gives_up():
                 losses = self._step(progress.step)
                 progress.step += 1
                 progress.seconds = before + time.perf_counter() - began
@@ -167,7 +167,7 @@ class Trainer:
                     self._log(losses)
                 if self.validation is not None and (progress.step % report.validate_every == 0 or last):
                     card = self._validate()
-                if progress.step % report.checkpoint_every == 0 or last or stop.made:
+                if progress.step % report.checkpoint_every == 0 or last or stop.made or self._gives_up():
                     self._save()
                 if stop.made and not last:
                     self.reporter.stopped(progress.step)
@@ -192,6 +192,11 @@ class Trainer:
             memory=peak_memory(self.fabric.device),
             device=str(self.fabric.device),
         )
+
+    def _gives_up(self) -> bool:
+        """Whether validations have brought nothing better for as long as the recipe has patience with them."""
+        patience = self.recipe.report.give_up_after
+        return bool(patience) and int(self.fabric.broadcast(self.progress.since)) >= patience
 
     def _step(self, step: int) -> dict[str, Tensor]:
         size, next_size = self.settings.size_at(step), self.settings.size_at(step + 1)
@@ -218,12 +223,15 @@ class Trainer:
         if self.leads:
             step, report, network = self.progress.step, self.recipe.report, self.learner.ema.network
             pictures = self.folder / "samples" / f"step-{step:07d}"
-            scores = validate(self.fabric, self.method, self.config, network, self.validation, pictures, report.samples)
+            scores = validate(
+                self.fabric, self.method, self.config, network, self.learner.objective, self.validation, pictures, report.samples
+            )
             values = scores.values | {"hours": self.progress.seconds / 3600}
             self.validation_log.write(step, values)
             self.reporter.validated(step, values, scores.summary)
+            self.progress.since += 1
             if scores.merit > self.progress.best:
-                self.progress.best = scores.merit
+                self.progress.best, self.progress.since = scores.merit, 0
                 card = write_result(self.recipe, self.folder, network, self.progress, scores, self.fabric.device)
         self.fabric.barrier()
         return card

@@ -62,6 +62,7 @@ class DataSettings:
         pairs: data sets that hold both sides already; each a path or a table, see :class:`PairFolder`.
         noisy: folders of noisy photographs without clean ones, for methods that teach themselves.
         match: file-name patterns of the noisy photographs that are used; empty for all.
+        held_back: crops of the noisy photographs to validate on, by the loss, where there are no clean ones.
         videos: videos, for methods that learn depth from motion; each a path or a table, see :class:`VideoFolder`.
         gap: frames from one to its neighbour in a triplet.
         corridors: drawn videos of 16 frames that are trained on too; see :mod:`restorekit.data.synthetic_video`.
@@ -80,6 +81,7 @@ class DataSettings:
     pairs: tuple[PairFolder | Path, ...] = ()
     noisy: tuple[Path, ...] = ()
     match: tuple[str, ...] = ()
+    held_back: int = 0
     videos: tuple[VideoFolder | Path, ...] = ()
     gap: int = 1
     corridors: int = 0
@@ -98,8 +100,8 @@ class DataSettings:
             raise ValueError("clean, pairs, noisy and videos or corridors exclude each other")
         if sum(map(bool, (self.validation, self.validation_pairs, self.validation_depth))) > 1:
             raise ValueError("validation, validation_pairs and validation_depth exclude each other")
-        if self.memory < 0 or self.gap < 1 or self.corridors < 0 or self.depth_unit <= 0:
-            raise ValueError("memory and corridors must not be negative, gap at least 1, depth_unit positive")
+        if min(self.memory, self.held_back, self.corridors) < 0 or self.gap < 1 or self.depth_unit <= 0:
+            raise ValueError("memory, held_back and corridors must not be negative, gap at least 1, depth_unit positive")
 
     @property
     def _kinds(self) -> tuple[Any, ...]:
@@ -250,6 +252,7 @@ class ReportSettings:
         validate_every: steps between validations; also validated at the end.
         checkpoint_every: steps between checkpoints.
         keep: checkpoints that are kept besides the last one.
+        give_up_after: validations in a row without a better result that end the run early; 0 never does.
         samples: validation photographs that are saved as pictures.
         validation_crop: side of the middle square validated on, 0 for whole photographs.
         validation_seed: fixes the degraded side of the validation photographs.
@@ -259,6 +262,7 @@ class ReportSettings:
     validate_every: int = 2000
     checkpoint_every: int = 500
     keep: int = 0
+    give_up_after: int = 0
     samples: int = 6
     validation_crop: int = 0
     validation_seed: int = 2022

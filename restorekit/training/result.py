@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,7 +32,7 @@ def write_result(
         limits=recipe.card.limits,
         config=to_table(recipe.method_config()),
         training=training_facts(recipe, progress, device),
-        scores=() if scores is None else (validation_score(recipe, scores),),
+        scores=() if scores is None or math.isnan(scores.input) else (validation_score(recipe, scores),),
     )
     return write_card(card, network.state_dict(), folder)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
 from restorekit.data import (
     CleanPhotographs,
     NoisyBatches,
+    NoisySet,
     PairedBatches,
     PairedSet,
     SyntheticBatches,
@@ -51,8 +52,14 @@ class Source(Protocol):
 
 
 class ValidationSet(Protocol):
-    """Batches of one photograph each, whole or cut to its middle, the same every time; ``names`` are the photographs'."""
+    """Batches of one photograph each, whole or cut to its middle, the same every time.
 
+    Attributes:
+        truth: what targets are: clean images, depths, or nothing that is known to be true.
+    """
+
+    @property
+    def truth(self) -> Literal["image", "depth", "none"]: ...
     @property
     def names(self) -> list[str]: ...
 
@@ -79,8 +86,10 @@ def training_source(recipe: Recipe, device: torch.device) -> Source:
     return SyntheticBatches(photographs, get_degradation(data.degradation, recipe.degradation), seed)
 
 
-def validation_set(recipe: Recipe) -> ValidationSet | None:
-    """What the recipe validates on, if anything."""
+def validation_set(recipe: Recipe, source: Source) -> ValidationSet | None:
+    """What the recipe validates on, if anything. Who trains on noisy photographs alone may hold back crops of them."""
+    if isinstance(source, NoisyBatches) and recipe.data.held_back:
+        return NoisySet(source, recipe.data.held_back, recipe.train.size_at(0)[1])
     data, crop = recipe.data, recipe.report.validation_crop
     if data.validation_pairs:
         return PairedSet(_pairs(data.validation_pairs), crop)
@@ -106,9 +115,10 @@ def _videos(recipe: Recipe) -> Source:
 
 
 class Chained:
-    """Validation sets one after another."""
+    """Validation sets of one kind of truth, one after another."""
 
     def __init__(self, sets: Sequence[ValidationSet]) -> None:
+        self.truth = sets[0].truth
         self.places = [(part, index) for part in sets for index in range(len(part))]
         self.names = [name for part in sets for name in part.names]
 

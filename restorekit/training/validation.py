@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
-from restorekit.methods import Batch, Method, Prediction
+from restorekit.methods import Batch, Method, Objective, Prediction
 from restorekit.metrics import depth_scores, psnr, ssim
 from restorekit.training.sources import ValidationSet
 
@@ -27,7 +28,7 @@ class Scores:
     Attributes:
         values: everything measured, by name.
         metric: the name in ``values`` that a card quotes.
-        input: what that metric is before the network did anything.
+        input: what that metric is before the network did anything; NaN where there is no such thing.
         merit: what grows as the network gets better; the best weights have the most of it.
         summary: all that in words.
     """
@@ -59,15 +60,33 @@ def validate(
     method: Method[Any],
     config: Any,
     network: nn.Module,
+    objective: Objective,
     data: ValidationSet,
     pictures: Path | None = None,
     samples: int = 0,
 ) -> Scores:
-    """Restore every photograph of ``data``, or estimate its depth, and score it; of the first ``samples`` input, result and
-    target are saved side by side.
+    """Score the network on every photograph of ``data``: what it restores, the depth it sees, or where nothing is known to be
+    true, its losses. Of the first ``samples`` input, result and target are saved side by side.
     """
-    score = _score_depth if "depth" in method.tasks else _score_images
+    if data.truth == "none":
+        return _score_losses(fabric, network, objective, data)
+    score = _score_depth if data.truth == "depth" else _score_images
     return score(_looks(fabric, method, config, network, data), pictures, samples)
+
+
+def _score_losses(fabric: Fabric, network: nn.Module, objective: Objective, data: ValidationSet) -> Scores:
+    """Mean losses. The first decides: it is what a method that teaches itself cannot cheat in."""
+    rows = []
+    for index in range(len(data)):
+        batch = data[index]
+        extras = {name: value.to(fabric.device) for name, value in batch.extras.items()}
+        with fabric.autocast():
+            losses = objective(network, Batch(batch.input.to(fabric.device), batch.target.to(fabric.device), extras))
+        rows.append({name: float(value) for name, value in losses.items()})
+    values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    first = next(iter(values))
+    summary = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return Scores(values, first, math.nan, -values[first], summary)
 
 
 def _looks(fabric: Fabric, method: Method[Any], config: Any, network: nn.Module, data: ValidationSet) -> Iterator[_Look]:

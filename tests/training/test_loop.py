@@ -189,6 +189,18 @@ def test_curves_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     ]
 
 
+def test_losses_that_begin_late_widen_the_table(tmp_path: Path) -> None:
+    log = CurveLog(tmp_path, "train")
+    log.write(1, {"mse": 0.5})
+    log.write(2, {"mse": 0.25, "gan": 1.0})
+    log.write(3, {"mse": 0.125})
+    assert columns(tmp_path / "train.csv") == [
+        {"step": "1", "mse": "0.5", "gan": ""},
+        {"step": "2", "mse": "0.25", "gan": "1"},
+        {"step": "3", "mse": "0.125", "gan": ""},
+    ]
+
+
 class StopAt(Reporter):
     """Presses Ctrl-C."""
 

@@ -1,0 +1,84 @@
+"""Teaching a model on the very photographs it is to restore, for methods that need no truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from restorekit import images
+from restorekit.errors import UsageError
+from restorekit.training.recipe import CardSettings, DataSettings, Recipe, ReportSettings, TrainSettings
+from restorekit.zoo import Card
+
+_STRIDES = 10
+"""Crops for ``cbsn`` are multiples of both its strides, 5 and 2."""
+_CROP = 240
+"""Side of crops in pixels: the sub-images of the blind pass are a fifth of that, and must hold what a network sees."""
+
+
+def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh: bool = False, seed: int = 0) -> Recipe:
+    """A recipe that teaches ``cbsn`` on ``photographs``, noisy as they are.
+
+    From taught weights on all losses count at once and the rate is low; a fresh network needs the ramp, and a high rate. Crops
+    that are held back tell by L_blind, which cannot be cheated, when to stop.
+
+    Args:
+        card: whose weights, or for ``fresh`` whose configuration, to begin with.
+        photographs: files.
+        steps: optimiser steps at most.
+        fresh: begin with fresh weights.
+        seed: fixes the crops.
+
+    Raises:
+        UsageError: if the card is not of a method that can teach itself, or a photograph is too small.
+    """
+    if card.method != "cbsn":
+        raise UsageError(f"'{card.name}' cannot be adapted: {card.method} needs clean photographs to learn", "Use a cbsn model")
+    rate = 1e-3 if fresh else 1e-4
+    every = max(steps // 20, 1)
+    return Recipe(
+        name=f"{card.name}-adapted",
+        method=card.method,
+        data=DataSettings(noisy=tuple(photographs), held_back=8),
+        train=TrainSettings(
+            steps=steps,
+            batch=4,
+            patch=_crop_side(photographs),
+            optimiser="adam",
+            learning_rate=rate,
+            final_learning_rate=rate / 10,
+            weight_decay=0.0,
+            betas=(0.9, 0.999),
+            clip=1.0,
+            ema=0.99,
+            seed=seed,
+            precision="fp32",
+            init="" if fresh else str(card.path or card.name),
+        ),
+        config=dict(card.config),
+        objective={"ramp": round(0.4 * steps) if fresh else 0},
+        report=ReportSettings(
+            log_every=max(steps // 100, 1),
+            validate_every=every,
+            checkpoint_every=every,
+            samples=0,
+            give_up_after=0 if fresh else 6,
+        ),
+        card=CardSettings(
+            tasks=card.tasks,
+            summary=f"{card.name}, taught further on {len(photographs)} noisy photograph{'s' if len(photographs) > 1 else ''}",
+            licence=card.licence,
+            data="the noisy photographs themselves",
+            limits="For photographs of the same camera and sensitivity.",
+        ),
+    )
+
+
+def _crop_side(photographs: Sequence[Path]) -> int:
+    """As large as all photographs allow, up to :data:`_CROP`."""
+    sides = {path: min(images.read(path).size) for path in photographs}
+    smallest = min(sides, key=lambda path: sides[path])
+    side = min(_CROP, sides[smallest] - sides[smallest] % _STRIDES)
+    if side < 3 * _STRIDES:
+        raise UsageError(f"{smallest} is too small to learn from", "Leave it out, or restore it without --adapt")
+    return side

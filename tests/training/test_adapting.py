@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from restorekit.errors import UsageError
+from restorekit.methods import get_method
+from restorekit.settings import to_table
+from restorekit.training import train
+from restorekit.training.adapting import adapt_to_noise
+from restorekit.training.recipe import Recipe
+from restorekit.zoo import Card, load_card, write_card
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    method = get_method("cbsn")
+    config = method.config_type(filters=12, num_module=1, tail_channels=12)
+    torch.manual_seed(0)
+    new = Card(name="tiny", method="cbsn", tasks=("denoise",), config=to_table(config))
+    return load_card(write_card(new, method.build(config).state_dict(), tmp_path / "card"))
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    smooth = PIL.Image.fromarray(rng.integers(60, 190, (6, 8, 3), dtype=np.uint8)).resize((80, 64), PIL.Image.Resampling.BICUBIC)
+    noisy = np.asarray(smooth) + rng.normal(0, 20, (64, 80, 3))
+    path = tmp_path / "noisy.png"
+    PIL.Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def column(run: Path, file: str, name: str) -> list[float]:
+    with (run / file).open(newline="") as rows:
+        return [float(row[name]) for row in csv.DictReader(rows)]
+
+
+def test_the_recipe_follows_from_card_and_photographs(card: Card, photograph: Path) -> None:
+    recipe = adapt_to_noise(card, [photograph], 200)
+    assert (recipe.train.patch, recipe.objective["ramp"], recipe.train.learning_rate) == (60, 0, 1e-4)
+    assert recipe.method_config() == card.parsed_config() and recipe.name == "tiny-adapted"
+    fresh = adapt_to_noise(card, [photograph], 200, fresh=True)
+    assert (fresh.train.init, fresh.objective["ramp"], fresh.train.learning_rate) == ("", 80, 1e-3)
+
+
+def test_a_fresh_network_learns_from_one_noisy_photograph(card: Card, photograph: Path, tmp_path: Path) -> None:
+    recipe = adapt_to_noise(card, [photograph], 80, fresh=True)
+    quick = replace(recipe, train=replace(recipe.train, learning_rate=4e-3), objective=recipe.objective | {"stride_b": 1})
+    path = train(quick, tmp_path / "run")
+    assert path is not None
+    adapted = load_card(path)
+    assert adapted.scores == () and adapted.training["steps"] > 10
+    blind = column(tmp_path / "run", "validation.csv", "blind")
+    assert len(blind) == 20 and blind[-1] < 0.9 * blind[0]
+
+
+def test_a_run_gives_up_when_nothing_gets_better(card: Card, photograph: Path, tmp_path: Path) -> None:
+    recipe = adapt_to_noise(card, [photograph], 40)
+    still: Recipe = replace(
+        recipe,
+        train=replace(recipe.train, learning_rate=1e-30, final_learning_rate=1e-30),
+        report=replace(recipe.report, validate_every=2, give_up_after=3),
+    )
+    assert train(still, tmp_path / "run") is not None
+    assert column(tmp_path / "run", "validation.csv", "step") == [2, 4, 6, 8]
+    assert train(still, tmp_path / "run") is not None  # and does not go on when it is started again
+    assert column(tmp_path / "run", "validation.csv", "step") == [2, 4, 6, 8]
+    assert all(math.isfinite(value) for value in column(tmp_path / "run", "validation.csv", "blind"))
+
+
+def test_what_cannot_be_adapted_is_refused(card: Card, photograph: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="multi-output needs clean photographs"):
+        adapt_to_noise(load_card("multi-output-compact"), [photograph], 10)
+    PIL.Image.fromarray(np.zeros((20, 99, 3), np.uint8)).save(tmp_path / "small.png")
+    with pytest.raises(UsageError, match=r"small\.png is too small to learn from"):
+        adapt_to_noise(card, [photograph, tmp_path / "small.png"], 10)
