@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from restorekit.cli.options import InputOptions, OutputOptions, ReportOptions, command
+from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
     from restorekit.images import Image
     from restorekit.inference.folder import Compute
-    from restorekit.inference.inputs import Job
+    from restorekit.inference.inputs import Job, Plan
 
 PANEL = "Degradation"
+KINDS = "haze, lowlight, motion, noise, rain, raindrop, reflection or snow"
 
 
 @dataclass(frozen=True)
 class DegradationOptions:
     """What shall go wrong."""
 
-    kind: Annotated[str, typer.Option(metavar="KIND", help="What goes wrong: motion or lowlight.", rich_help_panel=PANEL)] = (
-        "motion"
-    )
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help=f"What goes wrong: {KINDS}; or several, as rain+haze.", rich_help_panel=PANEL)
+    ] = "motion"
     seed: Annotated[
         int,
         typer.Option(
@@ -36,35 +39,60 @@ class DegradationOptions:
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A setting of the degradation, for example length=[5,20].", rich_help_panel=PANEL
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the degradation, for example length=[5,20], or rain.length=[5,20] of one among several.",
+            rich_help_panel=PANEL,
         ),
     ] = None
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs",
+            help="Write pairs to learn from, as PNG: the degraded photographs to OUT/input, the clean ones to OUT/target.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False
 
 
 def register(app: typer.Typer) -> None:
     """Add ``degrade``."""
-    app.command("degrade", help="Make degraded photographs of clean ones, to try a model or to measure it.")(command(degrade))
+    app.command("degrade", help="Make degraded photographs of clean ones, to try a model, to teach it or to measure it.")(
+        command(degrade)
+    )
 
 
 def degrade(inputs: InputOptions, outputs: OutputOptions, choice: DegradationOptions, report: ReportOptions) -> None:
     """Degrade the inputs."""
     from restorekit.cli.batches import Work, run_batch
-    from restorekit.inference.inputs import plan
     from restorekit.settings import override
 
     table = override({}, choice.assignments or [])
-    jobs = plan(inputs.inputs, suffix="degraded", output=outputs.output, format=outputs.format, recursive=inputs.recursive)
     settings = {"kind": choice.kind, "seed": choice.seed, "settings": table}
-    run_batch(Work("degrade", None, settings, lambda view: _degrader(choice, table)), jobs, inputs, outputs, report)
+    work = Work("degrade", None, settings, lambda view: _degrader(choice, table))
+    run_batch(work, _plan(inputs, outputs, choice.pairs), inputs, outputs, report)
+
+
+def _plan(inputs: InputOptions, outputs: OutputOptions, pairs: bool) -> Plan:
+    from restorekit.inference.inputs import STREAM, plan
+
+    if not pairs:
+        return plan(inputs.inputs, suffix="degraded", output=outputs.output, format=outputs.format, recursive=inputs.recursive)
+    if STREAM in inputs.inputs or outputs.output in (None, STREAM) or outputs.format not in (None, "png"):
+        raise UsageError("--pairs writes PNG files to two folders", "Name images and, with -o, one folder for both")
+    degraded, clean = (os.path.join(str(outputs.output), name, "") for name in ("input", "target"))
+    # The clean partner goes where a restored image's map of its spread would: beside the result, and checked as the result is.
+    return plan(inputs.inputs, suffix="degraded", output=degraded, format="png", recursive=inputs.recursive, spread=clean)
 
 
 def _degrader(choice: DegradationOptions, table: dict[str, Any]) -> Compute:
-    from restorekit.degradations import degrade_photograph, get_degradation
+    from restorekit.degradations import get_degradation, make_pair
     from restorekit.inference.folder import Products
 
     degradation = get_degradation(choice.kind, table, whole=True)
 
     def compute(image: Image, job: Job) -> Products:
-        return Products(degrade_photograph(degradation, image, choice.seed))
+        degraded, clean = make_pair(degradation, image, choice.seed)
+        return Products(degraded, spread=clean if choice.pairs else None)
 
     return compute

@@ -9,32 +9,62 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from restorekit.degradations.base import Degradation, Pair, degrade_image, seeded_generator
+from restorekit.degradations.base import Degradation, Kind, Pair, degrade_image, seeded_generator
+from restorekit.degradations.composition import Composition
+from restorekit.degradations.haze import Haze, HazeSettings
 from restorekit.degradations.lowlight import LowLight, LowLightSettings
 from restorekit.degradations.motion import MotionBlur, MotionBlurSettings
-from restorekit.degradations.photograph import degrade_photograph
+from restorekit.degradations.noise import Noise, NoiseSettings
+from restorekit.degradations.photograph import degrade_photograph, make_pair
+from restorekit.degradations.rain import Rain, RainSettings
+from restorekit.degradations.raindrop import Raindrop, RaindropSettings
+from restorekit.degradations.reflection import Reflection, ReflectionSettings
 from restorekit.degradations.sensor import SensorSettings, jpeg, shot_read_noise
-from restorekit.errors import UnknownNameError
+from restorekit.degradations.snow import Snow, SnowSettings
+from restorekit.errors import SettingError, UnknownNameError
 from restorekit.settings import from_table
 
 __all__ = [
     "DEGRADATIONS",
+    "Composition",
     "Degradation",
+    "Haze",
+    "HazeSettings",
     "LowLight",
     "LowLightSettings",
     "MotionBlur",
     "MotionBlurSettings",
+    "Noise",
+    "NoiseSettings",
     "Pair",
+    "Rain",
+    "RainSettings",
+    "Raindrop",
+    "RaindropSettings",
+    "Reflection",
+    "ReflectionSettings",
     "SensorSettings",
+    "Snow",
+    "SnowSettings",
     "degrade_image",
     "degrade_photograph",
     "get_degradation",
     "jpeg",
+    "make_pair",
     "seeded_generator",
     "shot_read_noise",
 ]
 
-DEGRADATIONS: dict[str, type[MotionBlur] | type[LowLight]] = {"lowlight": LowLight, "motion": MotionBlur}
+DEGRADATIONS: dict[str, Kind] = {
+    "haze": Haze,
+    "lowlight": LowLight,
+    "motion": MotionBlur,
+    "noise": Noise,
+    "rain": Rain,
+    "raindrop": Raindrop,
+    "reflection": Reflection,
+    "snow": Snow,
+}
 """Degradations by the name recipes and ``restorekit degrade --kind`` know them by."""
 
 
@@ -42,12 +72,35 @@ def get_degradation(name: str, settings: Mapping[str, Any], *, whole: bool = Fal
     """The degradation called ``name``, with the settings of a recipe's ``[degradation]`` table.
 
     Args:
-        name: a key of :data:`DEGRADATIONS`.
-        settings: what differs from the defaults.
+        name: a key of :data:`DEGRADATIONS`, or several joined by ``+``, such as ``"rain+haze"``: they happen from left to right,
+            and only the last has the camera's noise and file in it, unless that is set.
+        settings: what differs from the defaults; for several, a table for each by its name.
         whole: for whole photographs that are to be compared with themselves: start from the degradation's ``whole`` settings.
+
+    Raises:
+        UnknownNameError: for a name or a key that does not exist.
+        SettingError: for a value that cannot be.
     """
-    if name not in DEGRADATIONS:
-        raise UnknownNameError("degradation", name, DEGRADATIONS)
+    names = [part.strip() for part in name.split("+")]
+    for part in names:
+        if part not in DEGRADATIONS:
+            raise UnknownNameError("degradation", part, DEGRADATIONS)
+    if len(names) == 1:
+        return _make(name.strip(), settings, {}, "[degradation]", whole)
+    for key, table in settings.items():
+        if key not in names:
+            raise UnknownNameError("key", key, names, "[degradation]")
+        if not isinstance(table, Mapping):
+            raise SettingError(f"[degradation] {key} must be a table, not {table!r}", f"Write for example {key}.sensor = ...")
+    last = len(names) - 1
+    parts = []
+    for place, part in enumerate(names):
+        start = DEGRADATIONS[part].part if place < last else {}
+        parts.append(_make(part, settings.get(part, {}), start, f"[degradation.{part}]", whole))
+    return Composition(parts)
+
+
+def _make(name: str, settings: Mapping[str, Any], start: Mapping[str, Any], where: str, whole: bool) -> Degradation:
     kind = DEGRADATIONS[name]
-    table = {**kind.whole, **settings} if whole else settings
-    return kind(from_table(kind.settings_type, table, "[degradation]"))  # type: ignore[arg-type]
+    table = {**(kind.whole if whole else {}), **start, **settings}
+    return kind(from_table(kind.settings_type, table, where))

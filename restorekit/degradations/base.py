@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ class Pair:
 
 
 class Degradation(Protocol):
-    """A random degradation.
+    """A random degradation, made from its settings.
 
     Attributes:
         margin: pixels on each side of the clean photographs that only serve as surroundings.
@@ -33,6 +33,22 @@ class Degradation(Protocol):
     def __call__(self, clean: Tensor, generator: Generator) -> Pair:
         """Degrade ``(B, 3, H + 2 margin, W + 2 margin)`` to a pair of ``(B, 3, H, W)``; ``generator`` lives on the CPU."""
         ...
+
+
+class Kind(Protocol):
+    """The class of a degradation.
+
+    Attributes:
+        settings_type: the frozen dataclass it is made from; every field has a default.
+        whole: settings to start from for whole photographs that are to be compared with themselves.
+        part: settings to start from where something else happens to the picture as well: without the camera's noise and file.
+    """
+
+    settings_type: type[Any]
+    whole: Mapping[str, Any]
+    part: Mapping[str, Any]
+
+    def __call__(self, settings: Any = None) -> Degradation: ...
 
 
 def seeded_generator(*key: int) -> Generator:

@@ -104,6 +104,7 @@ class LowLight:
 
     settings_type = LowLightSettings
     whole: ClassVar[Mapping[str, Any]] = {"margin": 18}  # mirrored surroundings: no blur wraps around a photograph
+    part: ClassVar[Mapping[str, Any]] = whole
 
     def __init__(self, settings: LowLightSettings | None = None) -> None:
         self.settings = settings or LowLightSettings()

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from restorekit.degradations.base import Pair, uniform
-from restorekit.degradations.sensor import SensorSettings, raise_highlights, random_noise, save_to_file
+from restorekit.degradations.sensor import SILENT, SensorSettings, raise_highlights, take_picture
 from restorekit.degradations.trajectory import hand_held, rasterise, resample
 from restorekit.layers import convolve_circular
 
@@ -59,6 +59,7 @@ class MotionBlur:
 
     settings_type = MotionBlurSettings
     whole: ClassVar[Mapping[str, Any]] = {"sharp": 0.0, "object": 0.0}  # always blurred, and nothing put in front
+    part: ClassVar[Mapping[str, Any]] = {"object": 0.0, "sensor": SILENT}
 
     def __init__(self, settings: MotionBlurSettings | None = None) -> None:
         self.settings = settings or MotionBlurSettings()
@@ -86,8 +87,7 @@ class MotionBlur:
             target = target.clone()
             target[thing] = linear_rgb_to_rgb(composed.clamp(0, 1))
         m = self.margin
-        exposed = random_noise(blurred[..., m:-m, m:-m].clamp(0, 1), settings.sensor, generator)
-        image = save_to_file(linear_rgb_to_rgb(exposed.clamp(0, 1)), settings.sensor, generator)
+        image = take_picture(blurred[..., m:-m, m:-m], settings.sensor, generator)
         return Pair(image, target[..., m:-m, m:-m].contiguous())
 
     def _kernels(self, length: Tensor, generator: Generator) -> Tensor:

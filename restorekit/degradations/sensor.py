@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
+from kornia.color import linear_rgb_to_rgb
 from torch import Generator, Tensor
 
 from restorekit.degradations.base import device_generator, log_uniform, uniform
@@ -34,6 +37,12 @@ class SensorSettings:
     saturation_gain: float = 3.0
     jpeg_probability: float = 0.3
     jpeg_quality: tuple[int, int] = (75, 98)
+
+
+DAYLIGHT = SensorSettings(noise_probability=0.3, shot=(1e-5, 3e-4), saturation_probability=0.0)
+"""Of pictures whose trouble is the weather: little noise, and lights are as bright as they were."""
+SILENT: Mapping[str, Any] = {"noise_probability": 0.0, "jpeg_probability": 0.0}
+"""The settings of a sensor that only rounds: of what is not yet the final picture."""
 
 
 def raise_highlights(linear: Tensor, settings: SensorSettings, generator: Generator) -> Tensor:
@@ -65,6 +74,12 @@ def random_noise(linear: Tensor, settings: SensorSettings, generator: Generator)
     shot = log_uniform(generator, shape, *settings.shot) * noisy
     read = log_uniform(generator, shape, *settings.read) * noisy
     return shot_read_noise(linear, shot.to(linear.device), read.to(linear.device), generator)
+
+
+def take_picture(light: Tensor, settings: SensorSettings, generator: Generator) -> Tensor:
+    """What a file holds of linear light ``(B, 3, H, W)``: highlights clip, noise is added, sRGB encodes, the file rounds."""
+    exposed = random_noise(light.clamp(0, 1), settings, generator)
+    return save_to_file(linear_rgb_to_rgb(exposed.clamp(0, 1)), settings, generator)
 
 
 def jpeg(image: Tensor, quality: int) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from restorekit.degradations import DEGRADATIONS
 from tests.cli.conftest import Run, pixels, save_photo
 
 
@@ -48,10 +49,55 @@ def test_settings_reach_the_degradation(run: Run, photos: list[Path]) -> None:
     assert np.sqrt(np.mean(difference**2)) < 12  # noise only
 
 
+@pytest.mark.parametrize("kind", [*DEGRADATIONS, "rain+haze"])
+def test_every_kind(run: Run, photos: list[Path], kind: str) -> None:
+    assert run("degrade", "--kind", kind, "--seed", "4", photos[0], "-o", "out.png").exit_code == 0
+    degraded, clean = pixels(Path("out.png")).astype(float), pixels(photos[0])
+    assert degraded.shape == clean.shape
+    assert 0.2 < np.abs(degraded - clean).mean() < 120
+
+
+def test_help_names_every_kind(run: Run) -> None:
+    text = run("degrade", "--help").stdout
+    assert all(kind in text for kind in DEGRADATIONS)
+
+
+def test_settings_of_one_among_several(run: Run, photos: list[Path]) -> None:
+    for out, thickness in (("thin", "0.1"), ("thick", "6")):
+        choice = ["--set", f"haze.thickness=[{thickness}, {thickness}]", "--set", "haze.nearest=[1, 1]"]
+        assert run("degrade", "--kind", "rain+haze", *choice, photos[0], "-o", f"{out}.png").exit_code == 0
+    assert pixels(Path("thick.png")).std() < 0.3 * pixels(Path("thin.png")).std()
+
+
+def test_pairs(run: Run, photos: list[Path]) -> None:
+    assert run("degrade", "--kind", "noise", "in", "-o", "pairs", "--pairs").exit_code == 0
+    for photo in photos:
+        degraded, clean = (pixels(Path("pairs") / side / photo.name) for side in ("input", "target"))
+        assert np.array_equal(clean, pixels(photo))
+        assert degraded.shape == clean.shape and not np.array_equal(degraded, clean)
+    again = run("degrade", "--kind", "noise", "in", "-o", "pairs", "--pairs")
+    assert again.exit_code == 0 and "3 up to date" in again.stderr
+
+
+def test_pairs_are_png_and_aligned_whatever_came_in(run: Run, photos: list[Path]) -> None:
+    PillowImage.open(photos[1]).save("photo.jpg", quality=90)
+    assert run("degrade", "--kind", "reflection", "photo.jpg", "-o", "pairs", "--pairs").exit_code == 0
+    assert np.array_equal(pixels(Path("pairs/target/photo.png")), pixels(Path("photo.jpg")))
+    assert Path("pairs/input/photo.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["-o", "-"], ["-o", "out", "--format", "jpg"]])
+def test_pairs_need_a_folder(run: Run, photos: list[Path], arguments: list[str]) -> None:
+    result = run("degrade", photos[0], "--pairs", *arguments)
+    assert result.exit_code == 2 and "--pairs writes PNG files to two folders" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--kind", "moton"], "unknown degradation 'moton'. Did you mean 'motion'?"),
+        (["--kind", "rain+hase"], "unknown degradation 'hase'. Did you mean 'haze'?"),
+        (["--kind", "rain+haze", "--set", "haze.thicknes=[1,2]"], "unknown key 'thicknes'"),
         (["--set", "lenght=[1,2]"], "unknown key 'lenght'"),
         (["--set", "length"], "not of the form key=value"),
         (["--seed", "-1"], "--seed"),

@@ -1,0 +1,41 @@
+"""Several things that go wrong with one photograph, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Generator, Tensor
+
+from restorekit.degradations.base import Degradation, Pair
+from restorekit.degradations.motion import MotionBlur
+from restorekit.errors import SettingError
+
+
+class Composition:
+    """The parts from left to right: what one has made of a photograph happens to the next. Pairs have no extras.
+
+    Args:
+        parts: at least one. Only the first may put a moving thing in front of the photograph.
+
+    Raises:
+        SettingError: if another does, for the target would lack that thing.
+    """
+
+    def __init__(self, parts: Sequence[Degradation]) -> None:
+        if any(isinstance(part, MotionBlur) and part.settings.object > 0 for part in parts[1:]):
+            raise SettingError(
+                "motion can put a thing in front of the photograph only as the first of several", "Set motion.object = 0"
+            )
+        self.parts = tuple(parts)
+        self.margin = sum(part.margin for part in parts)
+
+    def __call__(self, clean: Tensor, generator: Generator) -> Pair:
+        """Make pairs of ``(B, 3, H, W)`` from ``(B, 3, H + 2 margin, W + 2 margin)``."""
+        first, *others = self.parts
+        pair = first(clean, generator)
+        image, target = pair.input, pair.target
+        for part in others:
+            image = part(image, generator).input
+        border = self.margin - first.margin
+        height, width = target.shape[-2:]
+        return Pair(image, target[..., border : height - border, border : width - border].contiguous())

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from restorekit.degradations import Composition, degrade_image, get_degradation, seeded_generator
+from restorekit.errors import SettingError, UnknownNameError
+
+
+@pytest.fixture
+def clean() -> Tensor:
+    return torch.rand((2, 3, 60, 70), generator=seeded_generator(0))
+
+
+def test_parts_happen_from_left_to_right(clean: Tensor) -> None:
+    both = get_degradation("raindrop+haze", {"raindrop": {"radius": [4, 6]}, "haze": {"airlight": [0.7, 0.7]}})
+    assert isinstance(both, Composition)
+    drops, haze = both.parts
+    assert drops.settings.radius == (4, 6) and haze.settings.airlight == (0.7, 0.7)  # type: ignore[attr-defined]
+    assert both.margin == drops.margin + haze.margin
+    pair = both(clean, seeded_generator(1))
+    generator = seeded_generator(1)
+    expected = haze(drops(clean, generator).input, generator).input
+    assert torch.equal(pair.input, expected)
+    m = both.margin
+    assert torch.equal(pair.target, clean[..., m:-m, m:-m])
+
+
+def test_only_the_last_is_taken_by_a_camera() -> None:
+    rain, haze = get_degradation("rain + haze", {}).parts  # type: ignore[attr-defined]
+    assert rain.settings.sensor.noise_probability == rain.settings.sensor.jpeg_probability == 0
+    assert haze.settings.sensor.noise_probability > 0
+    noise, _ = get_degradation("noise+rain", {"rain": {"layers": 2}}).parts  # type: ignore[attr-defined]
+    assert noise.settings.jpeg_probability == 0
+    loud, _ = get_degradation("rain+haze", {"rain": {"sensor": {"noise_probability": 1}}}).parts  # type: ignore[attr-defined]
+    assert loud.settings.sensor.noise_probability == 1
+
+
+@pytest.mark.parametrize("kind", ["rain+haze", "motion+noise", "lowlight+snow", "reflection+raindrop+motion"])
+def test_whole_photographs(kind: str, clean: Tensor) -> None:
+    pair = degrade_image(get_degradation(kind, {}, whole=True), clean, seeded_generator(2))
+    assert torch.equal(pair.target, clean)
+    assert pair.input.shape == clean.shape
+    assert (pair.input - clean).abs().mean() > 0.01
+
+
+def test_a_thing_in_front_is_in_the_target_or_refused(clean: Tensor) -> None:
+    always = {"object": 1.0, "shake": 0.0, "turn": 0.0, "sharp": 0.0, "length": [2, 3], "margin": 6}
+    first = get_degradation("motion+noise", {"motion": always})(clean, seeded_generator(1))
+    assert not torch.equal(first.target, clean[..., 18:-18, 18:-18])
+    with pytest.raises(SettingError, match="first of several"):
+        get_degradation("noise+motion", {"motion": {"object": 0.5}})
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'haze'"):
+        get_degradation("rain+hase", {})
+    with pytest.raises(UnknownNameError, match="unknown key 'length'"):
+        get_degradation("rain+haze", {"length": [1, 2]})
+    with pytest.raises(UnknownNameError, match="lenght"):
+        get_degradation("rain+haze", {"rain": {"lenght": [1, 2]}})
+    with pytest.raises(SettingError, match="must be a table"):
+        get_degradation("rain+haze", {"rain": 3})
