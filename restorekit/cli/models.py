@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from restorekit.zoo import Card, Score
 
 
+_UNTRAINED = "import the authors' weights with `restorekit import`, or train some with `restorekit train`"
+
+
 @dataclass(frozen=True)
 class ListOptions:
     """Which models, and how to show them."""
 
     task: Annotated[str | None, typer.Option(metavar="TASK", help="Only models for this task, for example deblur.")] = None
+    all: Annotated[bool, typer.Option("--all", help="List configurations without weights too, to be trained or imported.")] = (
+        False
+    )
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False
 
@@ -48,14 +54,17 @@ def register(app: typer.Typer) -> None:
 
 def list_models(context: typer.Context, options: ListOptions) -> None:
     """Print a table of the models, or JSON, unless a command of the group follows."""
-    from restorekit.errors import UnknownNameError
-    from restorekit.zoo import list_cards
+    from restorekit.errors import UnknownNameError, UsageError
+    from restorekit.zoo import list_cards, list_templates
 
     if context.invoked_subcommand is not None:
         return
-    cards = list_cards(options.task)
+    known = list_cards() + (list_templates() if options.all else [])
+    cards = [card for card in known if options.task is None or options.task in card.tasks]
     if options.task is not None and not cards:
-        raise UnknownNameError("task", options.task, {known for card in list_cards() for known in card.tasks})
+        if list_templates(options.task):
+            raise UsageError(f"no model with weights is for {options.task}", "Add --all to list configurations without")
+        raise UnknownNameError("task", options.task, {task for card in known for task in card.tasks})
     if options.json:
         print_json([as_json(card) for card in cards])
     else:
@@ -74,8 +83,9 @@ def show_model(options: ShowOptions) -> None:
 
 
 def as_json(card: Card) -> dict[str, Any]:
-    """The card as in its file, and where that is."""
-    return {**card.to_table(), "default_for": list(card.default_for), "card": str(card.path)}
+    """The card as in its file, and where that is; null for a template."""
+    path = None if card.is_template else str(card.path)
+    return {**card.to_table(), "default_for": list(card.default_for), "card": path}
 
 
 def _print_table(cards: list[Card]) -> None:
@@ -85,8 +95,12 @@ def _print_table(cards: list[Card]) -> None:
     for card in cards:
         size = f"{card.weights.bytes / 2**20:.1f}" if card.weights else ""
         tasks = ", ".join(f"{task} *" if task in card.default_for else task for task in card.tasks)
-        table.add_row(card.name, tasks, card.method, size, _score(card.scores[0]) if card.scores else "", card.summary)
-    print_tables(table, "\n* chosen when no model is named")
+        score = _score(card.scores[0]) if card.scores else "untrained" if card.is_template else ""
+        table.add_row(card.name, tasks, card.method, size, score, card.summary)
+    footnotes = ["\n* chosen when no model is named"]
+    if any(card.is_template for card in cards):
+        footnotes.append(f"untrained: {_UNTRAINED}")
+    print_tables(table, *footnotes)
 
 
 def _print_card(card: Card) -> None:
@@ -103,12 +117,14 @@ def _print_card(card: Card) -> None:
         "Default for": ", ".join(card.default_for),
         "Method": f"{card.method}: {method.paper.title} ({method.paper.venue} {method.paper.year}), {method.paper.url}",
         "Configuration": _pairs(card.config),
-        "Weights": f"{card.weights.file}, {card.weights.bytes} bytes, sha256 {card.weights.sha256}" if card.weights else "",
+        "Weights": f"{card.weights.file}, {card.weights.bytes} bytes, sha256 {card.weights.sha256}"
+        if card.weights
+        else f"none: {_UNTRAINED}",
         "Trained": _pairs(card.training),
         "Scores": "\n".join(_long_score(score) for score in card.scores),
         "Limits": card.limits,
         "Licence": card.licence,
-        "Card": str(card.path),
+        "Card": "" if card.is_template else str(card.path),
     }
     for title, text in rows.items():
         if text:

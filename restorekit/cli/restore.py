@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +24,7 @@ from restorekit.errors import UsageError
 if TYPE_CHECKING:
     from restorekit.cli.console import BatchView
     from restorekit.images import Image
+    from restorekit.inference.extras import Extras
     from restorekit.inference.folder import Compute
     from restorekit.inference.inputs import Job
     from restorekit.zoo import Card
@@ -52,6 +55,14 @@ class ModelOptions:
         float,
         typer.Option(min=0, max=1, metavar="S", help="How much of the result to blend with the input.", rich_help_panel=MODEL),
     ] = 1.0
+    kernel: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PSF.png",
+            help="The blur kernel of the photographs, for models that need it: an image, .npy, or numbers as .txt or .csv.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
     candidates: Annotated[
         bool,
         typer.Option(
@@ -109,8 +120,12 @@ def restore(
         candidates=choice.candidates,
         spread=choice.spread,
     )
+    extras = _read_extras(card, choice)
     work = Work(
-        task or "infer", card.name, _fingerprint(card, choice, engine), lambda view: _restorer(card, choice, engine, view)
+        task or "infer",
+        card.name,
+        _fingerprint(card, choice, extras, engine),
+        lambda view: _restorer(card, choice, extras, engine, view),
     )
     run_batch(work, jobs, inputs, outputs, report)
 
@@ -123,6 +138,8 @@ def _choose_card(task: str | None, name: str | None) -> Card:
             raise UsageError("infer does not know which model to use", "Add --model NAME; `restorekit models` lists them")
         return default_card(task)
     card = load_card(name)
+    if card.is_template:
+        card.weights_path()  # says what to do
     if task is not None and task not in card.tasks:
         raise UsageError(
             f"model '{card.name}' is for {' and '.join(card.tasks)}, not {task}", "Use `restorekit infer` to run it all the same"
@@ -130,7 +147,14 @@ def _choose_card(task: str | None, name: str | None) -> Card:
     return card
 
 
-def _fingerprint(card: Card, choice: ModelOptions, engine: EngineOptions) -> dict[str, Any]:
+def _read_extras(card: Card, choice: ModelOptions) -> Extras:
+    """What the model's method needs beside the images; fails before any work if it is missing or no use."""
+    from restorekit.inference.extras import read_extras
+
+    return read_extras(card.restoration_method(), {} if choice.kernel is None else {"psf": choice.kernel})
+
+
+def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: EngineOptions) -> dict[str, Any]:
     """What shapes a result. Where and in how many pieces it is computed does not."""
     return {
         "method": card.method,
@@ -140,10 +164,11 @@ def _fingerprint(card: Card, choice: ModelOptions, engine: EngineOptions) -> dic
         "candidates": choice.candidates,
         "spread": choice.spread is not None,
         "precision": engine.precision.value,
+        **{name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in extras.items()},
     }
 
 
-def _restorer(card: Card, choice: ModelOptions, engine: EngineOptions, view: BatchView) -> Compute:
+def _restorer(card: Card, choice: ModelOptions, extras: Extras, engine: EngineOptions, view: BatchView) -> Compute:
     from restorekit.inference import Restorer
     from restorekit.inference.folder import Products
 
@@ -155,6 +180,7 @@ def _restorer(card: Card, choice: ModelOptions, engine: EngineOptions, view: Bat
             strength=choice.strength,
             candidates=choice.candidates,
             spread=job.spread is not None,
+            **extras,
             progress=view.tiles,
             on_note=lambda text: view.note(job, text),
         )

@@ -35,8 +35,9 @@ class Backend(Protocol):
         """What it computes in."""
         ...
 
-    def run(self, tile: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """The named maps ``(1, C, h, w)``, float32, of a tile ``(1, 3, h, w)``, float32, RGB in [0, 1], of any size.
+    def run(self, tile: NDArray[np.float32], **extras: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """The named maps ``(1, C, h, w)``, float32, of a tile ``(1, 3, h, w)``, float32, RGB in [0, 1], of any size; ``extras``
+        are what the network needs beside it.
 
         Raises:
             MemoryError: if the device has no room for a tile of this size.
@@ -71,12 +72,13 @@ class TorchBackend:
         self.device = device
         self.precision: Precision = precision
 
-    def run(self, tile: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def run(self, tile: NDArray[np.float32], **extras: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """See :meth:`Backend.run`."""
         try:
             with torch.inference_mode():
                 image = torch.from_numpy(tile).to(self.device).contiguous(memory_format=torch.channels_last)
-                return {name: _to_array(values) for name, values in self._predict(image).items()}
+                beside = {name: torch.from_numpy(values).to(self.device) for name, values in extras.items()}
+                return {name: _to_array(values) for name, values in self._predict(image, beside).items()}
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -95,11 +97,11 @@ class TorchBackend:
         elif self.device.type == "mps":
             torch.mps.empty_cache()
 
-    def _predict(self, image: Tensor) -> dict[str, Tensor]:
+    def _predict(self, image: Tensor, extras: dict[str, Tensor]) -> dict[str, Tensor]:
         if self.precision == "fp32":
-            return self.method.predict(self.network, image)
+            return self.method.predict(self.network, image, **extras)
         with torch.autocast(self.device.type, _DTYPES[self.precision]):
-            return self.method.predict(self.network, image)
+            return self.method.predict(self.network, image, **extras)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

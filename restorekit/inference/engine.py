@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from restorekit import images
 from restorekit.errors import NumericalError, OutOfMemoryError
 from restorekit.inference.canvas import Canvas
+from restorekit.inference.extras import Extras, as_arrays
 from restorekit.inference.memory import largest_tile
 from restorekit.inference.merge import merge_tiles
 from restorekit.inference.tiling import Plan, Span, least_side, plan_tiles
@@ -20,6 +21,7 @@ from restorekit.methods import Method, Prediction
 if TYPE_CHECKING:
     from restorekit.inference.backend import Backend
 
+FloatArray = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 """Called with the tiles done and the tiles there are; starts again from 0 if an image has to be run again."""
 
@@ -60,24 +62,28 @@ class Engine:
     def extras(self) -> frozenset[str]:
         """The names of what the method's predictions hold besides the image."""
         side = self.tiling.minimum
-        maps = self.backend.run(np.zeros((1, 3, side, side), np.float32))
+        beside = as_arrays(self.method.example_extras(side, side))
+        maps = self.backend.run(np.zeros((1, 3, side, side), np.float32), **beside)
         prediction = self._finish({name: values[0] for name, values in maps.items()})
         return frozenset(field.name for field in fields(prediction)) - {"image"}
 
-    def fill(self, canvas: Canvas, progress: Progress, note: Callable[[str], None]) -> Plan:
+    def fill(
+        self, canvas: Canvas, progress: Progress, note: Callable[[str], None], extras: Mapping[str, FloatArray] | None = None
+    ) -> Plan:
         """Draw the whole prediction for the canvas's picture; gives the plan that led there.
 
         Starts again with smaller tiles where memory ends and in float32 where a result is not finite, and says so through
-        ``note``.
+        ``note``. Every tile is given ``extras``, and what the method measures of the whole picture.
 
         Raises:
             OutOfMemoryError: if not even the smallest tile fits.
             NumericalError: if the result is not finite even in float32.
         """
+        beside = {**self._measure(canvas.picture), **(extras or {})}
         while True:
             plan = self._plan(canvas.picture)
             try:
-                self._run(canvas, plan, progress)
+                self._run(canvas, plan, progress, beside)
                 return plan
             except MemoryError:
                 failure = "memory"
@@ -116,14 +122,23 @@ class Engine:
             )
         return max(smallest, longest // 2)
 
-    def _run(self, canvas: Canvas, plan: Plan, progress: Progress) -> None:
+    def _measure(self, picture: images.Image) -> Extras:
+        if type(self.method).measure is Method.measure:  # measures nothing, and need not see the whole in float32
+            return {}
+        import torch
+
+        rows, columns = (Span(0, side, 0, side, 0, 0) for side in (picture.height, picture.width))
+        with torch.inference_mode():
+            return as_arrays(self.method.measure(torch.from_numpy(_cut(picture, rows, columns))))
+
+    def _run(self, canvas: Canvas, plan: Plan, progress: Progress, extras: Extras) -> None:
         picture = canvas.picture
         done = 0
         progress(done, plan.tiles)
 
-        def run(row: Span, column: Span) -> Mapping[str, NDArray[np.float32]]:
+        def run(row: Span, column: Span) -> Mapping[str, FloatArray]:
             nonlocal done
-            maps = self.backend.run(_cut(picture, row, column))
+            maps = self.backend.run(_cut(picture, row, column), **extras)
             for values in maps.values():
                 _check_finite(values)
             done += 1
@@ -133,7 +148,7 @@ class Engine:
         for top, maps in merge_tiles(plan, run):
             canvas.draw(top, self._finish(maps))
 
-    def _finish(self, maps: Mapping[str, NDArray[np.float32]]) -> Prediction:
+    def _finish(self, maps: Mapping[str, FloatArray]) -> Prediction:
         import torch
 
         with torch.inference_mode():
@@ -144,14 +159,14 @@ class _NotFiniteError(Exception):
     """A tile's result holds infinities or what is not a number."""
 
 
-def _check_finite(values: NDArray[np.float32]) -> None:
+def _check_finite(values: FloatArray) -> None:
     with np.errstate(invalid="ignore", over="ignore"):
         total = values.sum()  # not finite if one term is not, and takes no memory
     if not np.isfinite(total):
         raise _NotFiniteError
 
 
-def _cut(picture: images.Image, row: Span, column: Span) -> NDArray[np.float32]:
+def _cut(picture: images.Image, row: Span, column: Span) -> FloatArray:
     """What a tile sees, ``(1, 3, h, w)``, RGB in [0, 1]."""
     values = images.to_float(picture.pixels[row.start : row.stop, column.start : column.stop])
     if picture.is_grey:

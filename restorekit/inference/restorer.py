@@ -17,6 +17,7 @@ from restorekit.errors import SettingError, UsageError
 from restorekit.inference.canvas import Canvas
 from restorekit.inference.devices import resolve_device, resolve_precision
 from restorekit.inference.engine import Engine, Progress
+from restorekit.inference.extras import read_extras
 from restorekit.inference.result import Restoration, Run
 from restorekit.inference.tiling import Plan, least_side, no_room
 from restorekit.methods import Method, get_method
@@ -142,6 +143,7 @@ class Restorer:
         spread: bool = False,
         progress: Progress | None = None,
         on_note: Callable[[str], None] | None = None,
+        **inputs: Any,
     ) -> Restoration:
         """Restore one image.
 
@@ -152,10 +154,13 @@ class Restorer:
             spread: give the map of where the heads differ too.
             progress: called after every tile.
             on_note: called with each of the run's notes as it arises.
+            inputs: what the method needs beside the image, its ``extra_inputs``: ``psf``, a blur kernel as a path or an array
+                ``(h, w)`` of any positive sum (:func:`restorekit.images.psf.read_psf`).
 
         Raises:
-            ImageError: for a file or an array that is not an image.
-            UsageError: for a strength outside [0, 1], or for candidates or a spread of a method that has none.
+            ImageError: for a file or an array that is not an image or a PSF.
+            UsageError: for a strength outside [0, 1], for candidates or a spread of a method that has none, or for an input that
+                is missing or that the method does not take.
             OutOfMemoryError: if not even the smallest tile fits.
             NumericalError: if the result is not finite even in float32.
         """
@@ -166,6 +171,7 @@ class Restorer:
         for wanted, field, title in ((candidates, "heads", "candidates"), (spread, "spread", "spread map")):
             if wanted and field not in self.extras:
                 raise UsageError(f"the method {self.method.name} gives no {title}", f"Leave out the {title}")
+        extras = read_extras(self.method, inputs)
         picture = _as_image(image)
         started = perf_counter()
         notes: list[str] = []
@@ -179,7 +185,7 @@ class Restorer:
             return Restoration(picture, (), None, self._report(None, perf_counter() - started, notes))
         canvas = Canvas(picture, strength, candidates, spread)
         with self._lock:
-            plan = self._engine.fill(canvas, progress or _ignore, note)
+            plan = self._engine.fill(canvas, progress or _ignore, note, extras)
             run = self._report(plan, perf_counter() - started, notes)
         return Restoration(
             picture.replace_pixels(canvas.answer) if strength else picture,
@@ -209,6 +215,7 @@ def restore(
     strength: float = 1.0,
     device: str = "auto",
     precision: str = "auto",
+    **inputs: Any,
 ) -> Restoration:
     """Restore one image; for more than one, make a :class:`Restorer` once.
 
@@ -219,9 +226,10 @@ def restore(
         strength: see :meth:`Restorer.__call__`.
         device: see :class:`Restorer`.
         precision: see :class:`Restorer`.
+        inputs: see :meth:`Restorer.__call__`.
     """
     card = zoo.default_card(task) if model is None else model
-    return Restorer.from_card(card, device=device, precision=precision)(image, strength=strength)
+    return Restorer.from_card(card, device=device, precision=precision)(image, strength=strength, **inputs)
 
 
 def _as_image(picture: Picture) -> images.Image:

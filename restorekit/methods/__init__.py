@@ -26,8 +26,8 @@ __all__ = [
 @cache
 def _registry() -> dict[str, Method[Any]]:
     packages = [m.name for m in pkgutil.iter_modules(__path__) if m.ispkg]
-    methods = (importlib.import_module(f"{__name__}.{name}").METHOD for name in packages)
-    return {method.name: method for method in methods}
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in packages)
+    return {module.METHOD.name: module.METHOD for module in modules if hasattr(module, "METHOD")}
 
 
 def list_methods() -> list[str]:

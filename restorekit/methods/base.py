@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Tiling:
 
     Attributes:
         multiple: tiles start and end at multiples of this many pixels.
-        halo: pixels on each side that can change an answer; None where every pixel of the image can ("global").
+        halo: pixels on each side that can change an answer, once the whole was measured (:meth:`Method.measure`); None where
+            every pixel of the image can ("global").
         overlap: pixels on each side a tile shares with its neighbour by default. At least ``halo`` makes tiles exact; less is a
             compromise that the feathered merge hides.
         minimum: smallest sensible tile side, in pixels.
@@ -116,7 +118,7 @@ class Method(ABC, Generic[ConfigT]):
     @abstractmethod
     def predict(self, network: nn.Module, image: Tensor, **extras: Tensor) -> Maps:
         """Run the network on ``(B, 3, H, W)``, RGB in [0, 1], any size, and name what it gives; ``extras`` are its
-        ``extra_inputs``.
+        ``extra_inputs``, and what :meth:`measure` gives.
         """
 
     @abstractmethod
@@ -138,3 +140,23 @@ class Method(ABC, Generic[ConfigT]):
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint under our keys; by default the keys are theirs already."""
         return dict(state)
+
+    def read_checkpoint(self, path: Path) -> Mapping[str, Any] | None:
+        """The tensors or arrays in a file of a format of the authors' own, by name; None, as by default, for any other file.
+
+        PyTorch's files and safetensors are read without it.
+
+        Raises:
+            CheckpointError: if it is such a file and cannot be read.
+        """
+        return None
+
+    def measure(self, image: Tensor) -> dict[str, Tensor]:
+        """What :meth:`predict` must know of a whole image ``(B, 3, H, W)``, as extras, to give for tiles what it gives for the
+        whole. By default nothing.
+        """
+        return {}
+
+    def example_extras(self, height: int, width: int) -> dict[str, Tensor]:
+        """Some ``extra_inputs`` that fit an image of this size, for trying a network out; a method that has any gives them."""
+        return {}

@@ -56,12 +56,12 @@ class Card:
         method: the method that builds and runs its network.
         tasks: the verbs it serves, the first being its main one.
         config: keys and values of the method's configuration.
-        path: the card's own file.
+        path: the card's own file; empty for a template, which has none.
         default_for: the verbs that choose it when no model is named.
         summary: one line for the list of models.
         licence: licence of the weights.
         limits: what it is known to do badly.
-        weights: the file with the weights; None only before they are written.
+        weights: the file with the weights; None before they are written, and for a template.
         training: how it was trained: data, steps, hours, hardware, and whatever else is worth keeping.
         scores: what was measured.
     """
@@ -88,6 +88,11 @@ class Card:
             raise ValueError(f"default_for names {', '.join(sorted(stray))}, which tasks does not")
 
     @property
+    def is_template(self) -> bool:
+        """Whether this is a configuration only, made from a method's preset."""
+        return self.weights is None and not self.path.name
+
+    @property
     def where(self) -> str:
         """What messages call the card."""
         return str(self.path) if self.path.name else f"card '{self.name}'"
@@ -109,6 +114,11 @@ class Card:
 
     def weights_path(self) -> Path:
         """Where the weights lie; :class:`~restorekit.errors.CardError` if they do not."""
+        if self.is_template:
+            raise CardError(
+                f"'{self.name}' is a configuration without weights",
+                "Import its authors' with `restorekit import CHECKPOINT`, or train some with `restorekit train`",
+            )
         if self.weights is None:
             raise CardError(f"{self.where} names no weights", "Add [weights] with file, sha256 and bytes")
         folder = self.path.parent

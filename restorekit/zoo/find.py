@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from restorekit.errors import CardError, UnknownNameError
+from restorekit.methods import get_method, list_methods
+from restorekit.settings import to_table
 from restorekit.zoo.card import Card, read_card
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -29,19 +31,42 @@ def list_models(task: str | None = None) -> list[str]:
     return [card.name for card in list_cards(task)]
 
 
+def list_templates(task: str | None = None) -> list[Card]:
+    """A card without weights for every method and preset that no shipped card is named after: ``METHOD-PRESET``.
+
+    They say what a network can be built as, and become models when weights are imported or trained.
+    """
+    shipped = set(list_models())
+    methods = [method for method in map(get_method, list_methods()) if task is None or task in method.tasks]
+    return [
+        Card(
+            name=name,
+            method=method.name,
+            tasks=method.tasks,
+            config=to_table(config),
+            summary=f"{method.paper.title} ({method.paper.venue} {method.paper.year})",
+        )
+        for method in methods
+        for preset, config in method.presets.items()
+        if (name := f"{method.name}-{preset}") not in shipped
+    ]
+
+
 def load_card(name_or_path: str | Path) -> Card:
-    """The shipped card of that name, or the card in a file of your own.
+    """The shipped card of that name, else the template (:func:`list_templates`), or the card in a file of your own.
 
     Args:
         name_or_path: a name; or a path, which has a separator in it or ends in ``.toml``.
 
     Raises:
-        UnknownNameError: for a name that no shipped card has; the nearest are named.
+        UnknownNameError: for a name that neither a shipped card nor a template has; the nearest are named.
         CardError: for a file that is missing or not a proper card.
     """
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
         return _load_file(Path(name_or_path).expanduser())
     cards = {card.name: card for card in list_cards()}
+    if name_or_path not in cards:
+        cards |= {card.name: card for card in list_templates()}
     if name_or_path not in cards:
         raise UnknownNameError("model", name_or_path, cards)
     return cards[name_or_path]

@@ -25,7 +25,7 @@ def load_network(card: Card) -> nn.Module:
     state = _load_state(card)
     network = card.restoration_method().build(card.parsed_config())
     own = network.state_dict()
-    if wrong := _misfits(state, own):
+    if wrong := misfits(state, own):
         raise CardError(f"the weights of {card.where} do not fit its network: {wrong}", "Check the card's method and [config]")
     network.load_state_dict(state)
     return network.float().eval().requires_grad_(False)
@@ -89,7 +89,7 @@ def _load_state(card: Card) -> dict[str, Tensor]:
         raise CardError(f"{path} is not a safetensors file: {error}", "Fetch the weights again") from None
 
 
-def _misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+def misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     """What keeps a state dict from fitting, in words; empty if nothing does."""
     complaints = {
         "missing": [key for key in own if key not in state],
@@ -100,10 +100,11 @@ def _misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
             if key in state and state[key].shape != value.shape
         ],
     }
-    return "; ".join(f"{what}: {_first(keys)}" for what, keys in complaints.items() if keys)
+    return "; ".join(f"{what}: {first(keys)}" for what, keys in complaints.items() if keys)
 
 
-def _first(keys: Iterable[str], count: int = 3) -> str:
+def first(keys: Iterable[str], count: int = 3) -> str:
+    """The first few of some names, and how many more there are."""
     keys = list(keys)
     more = f" and {len(keys) - count} more" if len(keys) > count else ""
     return ", ".join(keys[:count]) + more

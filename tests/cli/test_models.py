@@ -36,6 +36,35 @@ def test_an_unknown_task_names_the_nearest(run: Run) -> None:
     assert result.stderr == "restorekit: unknown task 'debulr'. Did you mean 'deblur'?\n"
 
 
+@pytest.mark.usefixtures("zoo")
+def test_all_lists_what_has_no_weights_too(run: Run) -> None:
+    result = run("models", "--all")
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert "untrained" in lines["histoformer-paper"] and "derain" in lines["histoformer-paper"]
+    assert "untrained" not in lines["tiny-deblur"]
+    assert "`restorekit import`" in lines["untrained:"]
+    cards = {card["name"]: card for card in json.loads(run("models", "--all", "--json").stdout)}
+    assert cards["cbsn-paper"]["config"]["filters"] == 128
+    assert cards["cbsn-paper"]["card"] is None and "weights" not in cards["cbsn-paper"]
+    assert "untrained" not in run("models").stdout
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_task_without_weights(run: Run) -> None:
+    result = run("models", "--task", "denoise")
+    assert result.exit_code == 2 and "no model with weights is for denoise. Add --all" in result.stderr
+    result = run("models", "--task", "denoise", "--all")
+    assert result.exit_code == 0 and "cbsn-compact" in result.stdout and "tiny-deblur" not in result.stdout
+
+
+@pytest.mark.usefixtures("zoo")
+def test_show_takes_a_template(run: Run) -> None:
+    result = run("models", "show", "infwide-paper")
+    assert result.exit_code == 0
+    for part in ("INFWIDE", "width = 32", "none: import the authors' weights with `restorekit import`"):
+        assert part in result.stdout
+
+
 def test_show_says_all_that_is_known(run: Run, zoo: Path) -> None:
     result = run("models", "show", "tiny-deblur")
     assert result.exit_code == 0

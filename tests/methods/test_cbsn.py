@@ -87,7 +87,7 @@ class TestMethod:
 
     def test_tiling_is_global_but_for_the_reach(self) -> None:
         tiling = METHOD.tiling(METHOD.presets["paper"])
-        assert (tiling.halo, tiling.overlap, tiling.multiple) == (None, 29, 1)
+        assert (tiling.halo, tiling.overlap, tiling.multiple) == (29, 29, 1)
         assert tiling.minimum > 2 * tiling.overlap
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from restorekit.errors import UnknownNameError
-from restorekit.zoo import default_card, find, list_cards, list_models, load_card, load_network
+from restorekit.errors import CardError, UnknownNameError
+from restorekit.methods import get_method, list_methods
+from restorekit.zoo import default_card, find, list_cards, list_models, list_templates, load_card, load_network
 from tests.tiny import write_tiny_card
 
 
@@ -42,6 +43,32 @@ def test_the_default_is_the_card_that_says_so() -> None:
     assert default_card("deblur").name == "beta-deblur"
     with pytest.raises(UnknownNameError, match="unknown task 'debulr'"):
         default_card("debulr")
+
+
+@pytest.mark.usefixtures("zoo")
+def test_every_preset_is_a_template() -> None:
+    templates = {card.name: card for card in list_templates()}
+    for method in map(get_method, list_methods()):
+        for preset, config in method.presets.items():
+            card = templates.pop(f"{method.name}-{preset}")
+            assert load_card(card.name) == card
+            assert card.is_template and card.tasks == method.tasks and card.parsed_config() == config
+    assert templates == {}
+    assert {card.method for card in list_templates("denoise")} >= {"cbsn"}
+    assert all("denoise" in card.tasks for card in list_templates("denoise"))
+
+
+def test_a_shipped_card_takes_the_place_of_its_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_card(tmp_path, "multi-output-paper")
+    monkeypatch.setattr(find, "_shipped_folder", lambda: tmp_path)
+    assert "multi-output-paper" not in [card.name for card in list_templates()]
+    assert not load_card("multi-output-paper").is_template
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_template_has_no_weights_and_says_how_to_get_some() -> None:
+    with pytest.raises(CardError, match=r"'cbsn-paper' is a configuration without weights.*restorekit import.*restorekit train"):
+        load_network(load_card("cbsn-paper"))
 
 
 @pytest.mark.parametrize("form", ["./card.toml", "card.toml"])

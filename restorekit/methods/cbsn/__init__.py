@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restorekit.errors import CheckpointError
@@ -78,10 +79,10 @@ class Cbsn(Method[CbsnConfig]):
         return ConditionalBlindSpotNetwork(config.filters, config.num_module, tail_channels=config.tail_channels)
 
     def tiling(self, config: CbsnConfig) -> Tiling:
-        """Global, but only through mean and standard deviation: tiles given those of the whole are exact at this overlap."""
+        """What is global, mean and standard deviation, is measured: tiles given those of the whole are exact at this overlap."""
         return Tiling(
             multiple=1,
-            halo=None,
+            halo=config.reach,
             overlap=config.reach,
             minimum=max(4 * config.reach, 64),
             bytes_per_pixel=24 * max(config.filters, config.tail_channels),
@@ -124,6 +125,18 @@ class Cbsn(Method[CbsnConfig]):
         from restorekit.methods.cbsn.convert import from_tensorflow, is_tensorflow
 
         return from_tensorflow(state) if is_tensorflow(state) else dict(state)
+
+    def read_checkpoint(self, path: Path) -> Mapping[str, Any] | None:
+        """The variables in an ``.npz`` file or a TensorFlow checkpoint, which is named by its prefix or its ``.index`` file.
+
+        Raises:
+            CheckpointError: see :func:`restorekit.methods.cbsn.convert.read_variables`.
+        """
+        if path.suffix not in (".npz", ".index") and not Path(f"{path}.index").is_file():
+            return None
+        from restorekit.methods.cbsn.convert import read_variables
+
+        return read_variables(path)
 
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> CbsnConfig:
         """The hyper-parameters of the network whose state dict this is, under our keys.

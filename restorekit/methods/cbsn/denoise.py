@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from restorekit.layers.tracing import is_exported
 
 if TYPE_CHECKING:
     from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork
@@ -57,6 +60,8 @@ def mirror(image: Tensor, pad: int) -> Tensor:
 
     As NumPy's ``reflect``, small images are mirrored again and again; PyTorch's refuses them.
     """
+    if is_exported():
+        return F.pad(image, (pad,) * 4, mode="reflect")
     rows, columns = (_mirrored(side, pad, image.device) for side in image.shape[-2:])
     return image.index_select(2, rows).index_select(3, columns)
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.layers.tracing import is_exported
+
 _WORTH_A_THREAD = 2**18  # values that sort in about a millisecond, ten times what starting a thread takes
 
 
@@ -28,17 +30,12 @@ def ascending_order(x: Tensor) -> Tensor:
     if x.device.type == "cpu" and x.dtype == torch.float32 and not is_traced():
         return _packed_order(x)
     # ONNX knows no stable sort by name; TopK, which the plain one becomes there, is stable.
-    return torch.sort(x, dim=-1, stable=not _is_exported()).indices
+    return torch.sort(x, dim=-1, stable=not is_exported()).indices
 
 
 def is_traced() -> bool:
     """Whether operations are being recorded (compiled, exported), so that NumPy and conditions on sizes must stay out."""
-    return torch.compiler.is_compiling() or _is_exported()
-
-
-def _is_exported() -> bool:
-    is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # older PyTorch lacks it
-    return bool(is_exporting() or torch.jit.is_tracing())  # type: ignore[no-untyped-call, attr-defined]
+    return torch.compiler.is_compiling() or is_exported()
 
 
 def _packed_order(x: Tensor) -> Tensor:

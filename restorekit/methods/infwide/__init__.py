@@ -163,6 +163,14 @@ class Infwide(Method[InfwideConfig]):
     def finish(self, maps: Maps, config: InfwideConfig) -> InfwidePrediction:
         return InfwidePrediction(maps["image"], maps["features"], maps["denoised"], maps["deconvolved"])
 
+    def example_extras(self, height: int, width: int) -> dict[str, Tensor]:
+        """A PSF of 3 x 3 pixels, mostly its centre."""
+        import torch
+
+        psf = torch.full((1, 1, 3, 3), 0.05)
+        psf[..., 1, 1] = 0.6
+        return {"psf": psf}
+
     def objective(self, config: InfwideConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.infwide.objective import ClosedLoop
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from restorekit.layers import transfer_function, unit_sum
+from restorekit.layers.fourier import FourierProducts
+from restorekit.layers.tracing import is_exported
 
 TINY = 1e-12
 
@@ -34,16 +36,30 @@ class Wiener:
         self.margin = psf.shape[-2]
         self.size = (height + 2 * self.margin, width + 2 * self.margin)
         self.count = self.size[0] * self.size[0 if square_count else 1]
-        self.spectrum = transfer_function(unit_sum(_widened(psf)), *self.size)  # K
-        self.power = torch.view_as_real(self.spectrum).square().sum(-1)  # |K|^2
+        psf = unit_sum(_widened(psf))
+        if is_exported():
+            self.products = FourierProducts(*self.size, psf)
+            self.parts = self.products.forward_centred(psf)  # Re K, Im K
+            self.power = self.parts[0].square() + self.parts[1].square()  # |K|^2
+            return
+        self.spectrum = transfer_function(psf, *self.size)  # K
+        self.power = torch.view_as_real(self.spectrum).square().sum(-1)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Deconvolve ``(B, C, height, width)`` of any sign; same shape."""
         padded = self.surround(_widened(x))
         power = (self.power + self.noise_to_signal(padded)[..., None, None]).clamp_min(TINY)
-        restored = torch.fft.irfft2(torch.fft.rfft2(padded) * self.spectrum.conj() / power, s=self.size)
+        if is_exported():
+            restored = self._divide_parts(padded, power)
+        else:
+            restored = torch.fft.irfft2(torch.fft.rfft2(padded) * self.spectrum.conj() / power, s=self.size)
         m = self.margin
         return restored[..., m:-m, m:-m]
+
+    def _divide_parts(self, padded: Tensor, power: Tensor) -> Tensor:
+        real, imaginary = self.products.forward(padded)
+        k, m = self.parts
+        return self.products.inverse((real * k + imaginary * m) / power, (imaginary * k - real * m) / power)
 
     def surround(self, x: Tensor) -> Tensor:
         """``(B, C, height, width)`` with its border replicated outwards."""
