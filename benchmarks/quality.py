@@ -2,123 +2,237 @@
 
     python benchmarks/quality.py --clean data/val/clean/set14 data/val/clean/mcmaster18
 
-Every clean photograph is blurred with a fixed seed, restored as ``restorekit deblur`` would, and scored: PSNR and SSIM over RGB,
-8 bit, no border crop. It is also restored as it is, which should leave it alone. ``--pairs INPUT TARGET`` scores photographs that
-are blurred already.
+For every task that has a default model, clean photographs (by default those of ``examples/``) are degraded with a fixed seed,
+restored by the model, as ``restorekit`` would, and by classical methods, and scored: PSNR and SSIM over RGB, 8 bit, no border
+crop. Deblurring models also get sharp photographs, which they should leave alone. ``--pairs INPUT TARGET`` scores photographs
+that are degraded already. The table is Markdown; ``--report FOLDER`` writes a page to look at for every set.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 from restorekit import Restorer
 from restorekit.data import SyntheticSet, find_images
 from restorekit.data.clean import load_rgb
-from restorekit.degradations import MotionBlur, MotionBlurSettings
-from restorekit.metrics import psnr, ssim
-from restorekit.settings import from_table
+from restorekit.degradations import get_degradation
+from restorekit.errors import UnknownNameError
+from restorekit.evaluation import (
+    INPUT,
+    Gallery,
+    Report,
+    Sample,
+    Subject,
+    as_it_is,
+    evaluate_samples,
+    from_baseline,
+    from_restorer,
+    report_page,
+    write_text,
+)
 from restorekit.training import load_recipe
-from restorekit.zoo import default_card, load_card
+from restorekit.training.recipe import shipped_recipes
+from restorekit.zoo import Card, default_card, load_card
 
-KINDS = ("shake", "turn", "object")
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One photograph's scores: PSNR in dB and SSIM, before and after."""
+class Trial:
+    """A degradation, the settings in which it differs from the model's recipe, and what the table calls it."""
 
     name: str
-    before: tuple[float, float]
-    after: tuple[float, float]
-
-    @property
-    def gain(self) -> float:
-        return self.after[0] - self.before[0]
+    degradation: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def to_array(image: torch.Tensor) -> np.ndarray:
+def only(kind: str) -> dict[str, float]:
+    """Settings of motion blur of one kind."""
+    return {name: float(name == kind) for name in ("sharp", "shake", "turn", "object")}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task is tried with, and the classical methods for it."""
+
+    trials: tuple[Trial, ...]
+    baselines: tuple[str, ...] = ()
+    leaves_alone: str = ""
+
+
+TASKS = {
+    "deblur": Task(
+        (
+            Trial("motion blur, mixed", "motion", {"sharp": 0.0}),
+            Trial("only shake", "motion", only("shake")),
+            Trial("only turn", "motion", only("turn")),
+            Trial("only object", "motion", only("object")),
+        ),
+        ("wiener", "richardson-lucy"),
+        "sharp, left alone",
+    ),
+    "denoise": Task((Trial("camera noise", "noise"),), ("nlm", "tv")),
+    "derain": Task((Trial("rain", "rain"),), ("tv",)),
+    "desnow": Task((Trial("snow", "snow"),), ("tv",)),
+    "dehaze": Task((Trial("haze", "haze"),), ("dark-channel",)),
+    "deraindrop": Task((Trial("raindrops", "raindrop"),), ("tv",)),
+    "dereflect": Task((Trial("reflection", "reflection"),)),
+    "weather": Task(
+        (Trial("rain", "rain"), Trial("snow", "snow"), Trial("haze", "haze"), Trial("raindrops", "raindrop")), ("dark-channel",)
+    ),
+}
+
+
+def to_array(image: torch.Tensor) -> NDArray[np.uint8]:
     return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def score(image: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].double() / 255 for x in (image, target))
-    return float(psnr(a, b).clamp_max(100)), float(ssim(a, b))
-
-
-def blurred(restorer: Restorer, folders: list[Path], settings: MotionBlurSettings, seed: int) -> list[Row]:
-    data, rows = SyntheticSet(folders, MotionBlur(settings), seed), []
-    for index in range(len(data)):
+def degraded(trial: Trial, folders: Sequence[Path], recipe: str, seed: int) -> Iterator[Sample]:
+    table = {**recipe_settings(recipe, trial.degradation), **trial.settings}
+    data = SyntheticSet(folders, get_degradation(trial.degradation, table, whole=not trial.settings), seed)
+    for index, name in enumerate(unique_names(data.paths)):
         pair = data[index]
-        image, target = to_array(pair.input), to_array(pair.target)
-        rows.append(Row(data.paths[index].stem, score(image, target), score(restorer(image).to_array(), target)))
-    return rows
+        psf = pair.extras["psf"][0, 0].numpy() if "psf" in pair.extras else None
+        yield Sample(name, to_array(pair.input), to_array(pair.target), psf)
 
 
-def sharp(restorer: Restorer, folders: list[Path]) -> list[Row]:
-    rows = []
-    for path in find_images(folders):
+def untouched(folders: Sequence[Path]) -> Iterator[Sample]:
+    paths = find_images(folders)
+    for path, name in zip(paths, unique_names(paths), strict=True):
         image = load_rgb(path).permute(1, 2, 0).numpy()
-        rows.append(Row(path.stem, (100.0, 1.0), score(restorer(image).to_array(), image)))
-    return rows
+        yield Sample(name, image, image)
 
 
-def pairs(restorer: Restorer, inputs: Path, targets: Path) -> list[Row]:
+def pairs(inputs: Path, targets: Path) -> Iterator[Sample]:
     partner = {path.stem: path for path in find_images([targets])}
-    rows = []
     for path in find_images([inputs]):
         image, target = (load_rgb(p).permute(1, 2, 0).numpy() for p in (path, partner[path.stem]))
-        rows.append(Row(path.stem, score(image, target), score(restorer(image).to_array(), target)))
-    return rows
+        yield Sample(path.stem, image, target)
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    stems = [path.stem for path in paths]
+    return [path.stem if stems.count(path.stem) == 1 else str(path.with_suffix("")) for path in paths]
+
+
+def recipe_settings(recipe: str, degradation: str) -> Mapping[str, Any]:
+    """The recipe's settings of a degradation, where it has any."""
+    if recipe not in shipped_recipes() and not recipe.endswith(".toml"):
+        return {}
+    loaded = load_recipe(recipe)
+    if loaded.data.degradation == degradation:
+        return loaded.degradation
+    part = loaded.degradation.get(degradation)
+    return part if isinstance(part, Mapping) else {}
+
+
+def rows(title: str, report: Report) -> Iterator[list[str]]:
+    """A line for each subject: means, the interval of the gain, and the image that gained least. Equal images count as 100 dB."""
+    count = str(len(report.images))
+    for subject in report.subjects:
+        psnr, ssim = (np.mean([min(s.values[m], 100.0) for s in report.of(subject)]) for m in ("psnr", "ssim"))
+        line = [title, count, subject, f"{psnr:.2f}", "", "", "", f"{ssim:.4f}"]
+        if subject != INPUT:
+            difference, (name, worst) = report.difference(subject), report.worst(subject, 1)[0]
+            line[4:7] = [f"{difference.mean:+.2f}", f"{difference.low:+.2f} to {difference.high:+.2f}", f"{worst:+.2f} ({name})"]
+        yield line
+
+
+def rows_alone(title: str, report: Report) -> Iterator[list[str]]:
+    """The same for photographs that had nothing wrong: how near they stay."""
+    for subject in report.subjects:
+        if subject != INPUT:
+            scores = {s.name: min(s.psnr, 100.0) for s in report.of(subject)}
+            lowest = min(scores, key=lambda name: scores[name])
+            psnr, ssim = np.mean(list(scores.values())), np.mean([s.ssim for s in report.of(subject)])
+            told = f"lowest {scores[lowest]:.2f} ({lowest})"
+            yield [title, str(len(scores)), subject, f"{psnr:.2f}", "", "", told, f"{ssim:.4f}"]
+
+
+def cards(model: str | None, tasks: Sequence[str], console: Console) -> Iterator[tuple[str, Card]]:
+    """What is measured at which task."""
+    if model:
+        card = load_card(model)
+        yield from ((task, card) for task in tasks or card.tasks)
+        return
+    for task in tasks or TASKS:
+        try:
+            yield task, default_card(task)
+        except UnknownNameError:
+            console.print(f"{task}: no default model, passed over")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="name or path of a card; the default of each task if left out")
+    parser.add_argument("--task", nargs="+", choices=TASKS, default=[], help="only these; all that have a model if left out")
+    parser.add_argument("--clean", type=Path, nargs="+", default=[], help="folders of clean photographs")
+    parser.add_argument(
+        "--pairs", type=Path, nargs=2, metavar=("INPUT", "TARGET"), help="folders of degraded and clean photographs"
+    )
+    parser.add_argument("--recipe", help="recipe whose settings of the degradation are used; the model's own if left out")
+    parser.add_argument("--no-baselines", action="store_true", help="measure only the model")
+    parser.add_argument("--seed", type=int, default=2022, help="fixes what happens to the photographs")
+    parser.add_argument("--json", type=Path, help="write all figures here too")
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="write a page for each set here")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="name or path of a card; the default for deblur if left out")
-    parser.add_argument("--clean", type=Path, nargs="+", default=[], help="folders of clean photographs")
-    parser.add_argument(
-        "--pairs", type=Path, nargs=2, metavar=("INPUT", "TARGET"), help="folders of blurred and sharp photographs"
-    )
-    parser.add_argument("--recipe", default="multi-output-compact", help="recipe whose degradation is used")
-    parser.add_argument("--seed", type=int, default=2022, help="fixes the blur")
-    parser.add_argument("--json", type=Path, help="write all figures here too")
-    arguments = parser.parse_args()
-
-    card = load_card(arguments.model) if arguments.model else default_card("deblur")
-    restorer = Restorer.from_card(card)
-    settings = from_table(MotionBlurSettings, load_recipe(arguments.recipe).degradation, arguments.recipe)
-    results: dict[str, list[Row]] = {}
-    if arguments.clean:
-        mixed = replace(settings, sharp=0.0)
-        results["motion blur, mixed"] = blurred(restorer, arguments.clean, mixed, arguments.seed)
-        for kind in KINDS:
-            shares = {name: float(name == kind) for name in ("sharp", *KINDS)}
-            results[f"only {kind}"] = blurred(restorer, arguments.clean, replace(settings, **shares), arguments.seed)
-        results["sharp, left alone"] = sharp(restorer, arguments.clean)
-    if arguments.pairs:
-        results[str(arguments.pairs[0])] = pairs(restorer, *arguments.pairs)
-
+    arguments = parse()
+    console = Console(width=180, stderr=True)
     table = Table(
-        "set", "images", "input dB", "output dB", "gain dB", "worst gain", "SSIM", "", title=f"{card.name}, seed {arguments.seed}"
-    )
-    for name, rows in results.items():
-        before, after = (np.mean([getattr(row, side) for row in rows], axis=0) for side in ("before", "after"))
-        worst = min(rows, key=lambda row: row.gain)
-        figures = [f"{before[0]:.2f}", f"{after[0]:.2f}", f"{after[0] - before[0]:+.2f}", f"{worst.gain:+.2f} ({worst.name})"]
-        if name.startswith("sharp"):
-            lowest = min(rows, key=lambda row: row.after[0])
-            figures[0::2], figures[3] = ["-", "-"], f"lowest {lowest.after[0]:.2f} ({lowest.name})"
-        table.add_row(name, str(len(rows)), *figures, f"{before[1]:.4f}", f"{after[1]:.4f}")
-    Console(width=150).print(table)
+        "set", "images", "", "PSNR", "gain", "95 % interval", "worst gain", "SSIM",
+        box=MARKDOWN, title=f"seed {arguments.seed}, RGB, border 0, 8-bit",
+    )  # fmt: skip
+    clean = arguments.clean or ([] if arguments.pairs else example_photographs())
+    results: dict[str, Report] = {}
+
+    def measure(card: Card, title: str, samples: Iterator[Sample], subjects: Sequence[Subject]) -> Report:
+        gallery = Gallery() if arguments.report else None
+        report = evaluate_samples(samples, subjects, gallery=gallery)
+        results[f"{card.name}: {title}"] = report
+        if gallery is not None:
+            name = f"{card.name}-{title}".replace(", ", "-").replace(" ", "-")
+            write_text(report_page(report, gallery.show(), title=f"{card.name}: {title}"), arguments.report / f"{name}.html")
+        return report
+
+    for task, card in cards(arguments.model, arguments.task, console):
+        names = () if arguments.no_baselines else TASKS[task].baselines
+        model = from_restorer(Restorer.from_card(card))
+        subjects = [as_it_is(INPUT), model, *map(from_baseline, names)]
+        recipe = arguments.recipe or str(card.training.get("recipe", ""))
+        for trial in TASKS[task].trials if clean else ():
+            report = measure(card, trial.name, degraded(trial, clean, recipe, arguments.seed), subjects)
+            for line in rows(trial.name, report):
+                table.add_row(*line)
+        if alone := TASKS[task].leaves_alone if clean else "":
+            for line in rows_alone(alone, measure(card, alone, untouched(clean), subjects[:2])):
+                table.add_row(*line)
+        if arguments.pairs:
+            title = str(arguments.pairs[0])
+            for line in rows(title, measure(card, title, pairs(*arguments.pairs), subjects)):
+                table.add_row(*line)
+    Console(width=180).print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps({name: [vars(row) for row in rows] for name, rows in results.items()}, indent=1))
+        text = json.dumps({title: report.to_dict() for title, report in results.items()}, indent=1, allow_nan=False)
+        write_text(text, arguments.json)
+
+
+def example_photographs() -> list[Path]:
+    return [path for path in sorted(EXAMPLES.glob("*.jpg")) if not path.stem.endswith("-blurred")]
 
 
 if __name__ == "__main__":

@@ -2,106 +2,169 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from restorekit.cli.console import Console, print_tables
-from restorekit.cli.options import MODEL, EngineOptions, ReportOptions, command, complete_model
+from restorekit.cli.console import Console
+from restorekit.cli.evaluate_options import DepthOptions, ProtocolOptions, ResultOptions, SubjectOptions, split
+from restorekit.cli.options import EngineOptions, ReportOptions, command
+from restorekit.cli.scores import print_scores
 
 if TYPE_CHECKING:
-    from restorekit.evaluation import Picture, Report
+    from pathlib import Path
 
-PROTOCOL = "Protocol"
-
-
-class Colour(str, Enum):
-    """What is compared."""
-
-    rgb = "rgb"
-    y = "y"
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What to compare, and how."""
-
-    images: Annotated[
-        Path,
-        typer.Argument(metavar="IMAGES", help="Folder of restored images, or of inputs if a model is named; or one file."),
-    ]
-    targets: Annotated[
-        Path, typer.Argument(metavar="TARGETS", help="Folder of what they should be, paired by name; or one file.")
-    ]
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME",
-            help="Restore IMAGES with this model first; scores of the inputs are given too.",
-            rich_help_panel=MODEL,
-            autocompletion=complete_model,
-        ),
-    ] = None
-    colour: Annotated[Colour, typer.Option(help="All channels, or luma of BT.601 (16 to 235).", rich_help_panel=PROTOCOL)] = (
-        Colour.rgb
-    )
-    border: Annotated[
-        int, typer.Option(min=0, metavar="PIXELS", help="Leave out this much on every side.", rich_help_panel=PROTOCOL)
-    ] = 0
-    round: Annotated[
-        bool, typer.Option("--round/--no-round", help="Round to 8 bits first, as a saved PNG is.", rich_help_panel=PROTOCOL)
-    ] = True
+    from restorekit.evaluation import Gallery, Pair, Report, Score, Subject
 
 
 def register(app: typer.Typer) -> None:
     """Add ``evaluate``."""
-    app.command("evaluate", help="Measure restored images, or a model, against what they should be.")(command(evaluate))
+    app.command("evaluate", help="Measure restored images, models or classical methods against what images should be.")(
+        command(evaluate)
+    )
 
 
-def evaluate(options: EvaluationOptions, engine: EngineOptions, report: ReportOptions) -> None:
-    """Score the images and print a table, or JSON."""
-    from restorekit.evaluation import Protocol, Score
-    from restorekit.evaluation import evaluate as score
+def evaluate(
+    subject: SubjectOptions,
+    compared: ProtocolOptions,
+    depth: DepthOptions,
+    result: ResultOptions,
+    engine: EngineOptions,
+    report: ReportOptions,
+) -> None:
+    """Score the images, or depth maps, and print a table, or JSON."""
+    from restorekit.errors import UsageError
+    from restorekit.evaluation import DEPTH_PROTOCOLS
 
-    protocol = Protocol(options.colour.value, options.border, options.round)
-    restore = _restorer(options.model, engine) if options.model else None
+    if report.json and result.csv_to_stdout:
+        raise UsageError("JSON and CSV cannot both go to standard output", "Name a file for one of them")
+    gallery = _gallery(result)
     console = Console(report.quiet)
     with console.counting("evaluate") as counted:
-
-        def progress(done: int, total: int, newest: Score) -> None:
-            counted(done, total)
-
-        result = score(options.images, options.targets, protocol, restore=restore, progress=progress)
+        if compared.protocol in DEPTH_PROTOCOLS:
+            scores = _score_depth(subject, compared, depth, counted)
+        else:
+            scores = _score_images(subject, compared, engine, gallery, counted)
+    for note in scores.notes:
+        console.say(note)
+    _write_files(scores, gallery, result, subject)
     if report.json:
-        print(result.to_json())
+        print(scores.to_json())
+    elif result.csv_to_stdout:
+        print(scores.to_csv(), end="")
     else:
-        _print_table(result, options.model)
+        print_scores(scores, compared.protocol)
 
 
-def _restorer(model: str, engine: EngineOptions) -> Callable[[Path], Picture]:
-    from restorekit.inference import Restorer
+def _score_images(
+    subject: SubjectOptions,
+    compared: ProtocolOptions,
+    engine: EngineOptions,
+    gallery: Gallery | None,
+    counted: Callable[[int, int], None],
+) -> Report:
+    from restorekit.evaluation import INPUT, RESTORED, Alignment, as_it_is, evaluate_files
 
-    restorer = Restorer.from_card(model, **engine.as_arguments())
-    return lambda path: restorer(path).image
+    bundle = compared.bundle()
+    pairs = _pairs(subject)
+    subjects = _subjects(subject, engine, exact=not bundle.protocol.eight_bit or bundle.protocol.truncate)
+    subjects = subjects or [as_it_is(INPUT if subject.layout else RESTORED)]
+
+    def progress(number: int, total: int, newest: Score) -> None:
+        counted(number if newest.subject == subjects[-1].name else number - 1, total)
+
+    return evaluate_files(
+        pairs,
+        bundle.protocol,
+        subjects=subjects,
+        metrics=bundle.metrics,
+        alignment=Alignment(compared.align.value, compared.shift_search),
+        psf=subject.psf,
+        gallery=gallery,
+        progress=progress,
+    )
 
 
-def _print_table(result: Report, model: str | None) -> None:
-    from rich.table import Table
+def _pairs(subject: SubjectOptions) -> list[Pair]:
+    from restorekit.evaluation import find_layout_pairs, find_pairs
 
-    content = result.to_table()
-    title = f"{model}, {result.protocol.name}" if model else result.protocol.name
-    table = Table(*content.columns, box=None, pad_edge=False, header_style="bold")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in content.images:
-        table.add_row(*row)
-    table.add_section()
-    for row in content.summary:
-        table.add_row(*row, style="bold")
-    print_tables(title, table)
+    if subject.layout is not None and subject.targets is None:
+        return find_layout_pairs(subject.images, subject.layout, subject.split)
+    return find_pairs(subject.images, _targets(subject))
+
+
+def _targets(subject: SubjectOptions) -> Path:
+    from restorekit.errors import UsageError
+
+    if subject.targets is None:
+        raise UsageError("there is nothing to compare with", "Name the targets too, or say with --layout how the data set lies")
+    if subject.layout is not None:
+        raise UsageError("a layout says already where the targets are", "Leave out TARGETS or --layout")
+    return subject.targets
+
+
+def _score_depth(
+    subject: SubjectOptions, compared: ProtocolOptions, depth: DepthOptions, counted: Callable[[int, int], None]
+) -> Report:
+    from restorekit.errors import UsageError
+    from restorekit.evaluation import evaluate_depth, get_depth_protocol
+
+    if subject.model or subject.baseline:
+        raise UsageError("depth is scored from maps on disk, not with a model", "Write the maps first, then leave out the model")
+    return evaluate_depth(
+        subject.images,
+        _targets(subject),
+        get_depth_protocol(compared.protocol),
+        inverse=depth.inverse,
+        scale=depth.depth_scale,
+        progress=lambda number, total, newest: counted(number, total),
+    )
+
+
+def _subjects(options: SubjectOptions, engine: EngineOptions, exact: bool) -> list[Subject]:
+    from restorekit.evaluation import INPUT, check_subjects, from_baseline, from_restorer
+
+    found = []
+    for name in split(options.model):
+        from restorekit.inference import Restorer
+
+        restorer = Restorer.from_card(name, **engine.as_arguments())
+        found.append(from_restorer(restorer, candidates=options.candidates, exact=exact))
+    found += [from_baseline(name) for name in split(options.baseline)]
+    found.sort(key=lambda subject: subject.name != INPUT)
+    if found:
+        check_subjects(found)
+    return found
+
+
+def _gallery(result: ResultOptions) -> Gallery | None:
+    from restorekit.errors import UsageError
+    from restorekit.evaluation import Gallery, Policy
+
+    if result.report is None:
+        return None
+    if result.report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"the report {result.report} is a page", "Give it a name that ends in .html")
+    return Gallery(Policy(count=result.pictures)) if result.pictures else None
+
+
+def _write_files(scores: Report, gallery: Gallery | None, result: ResultOptions, subject: SubjectOptions) -> None:
+    from restorekit.evaluation import report_page, write_text
+
+    if result.csv is not None and not result.csv_to_stdout:
+        write_text(scores.to_csv(), result.csv)
+    if result.report is not None:
+        title = subject.images.name or str(subject.images)
+        if subject.targets is not None:
+            title = f"{title} against {subject.targets.name or subject.targets}"
+        page = report_page(scores, gallery.show() if gallery else None, title=title, command=command_line())
+        write_text(page, result.report)
+
+
+def command_line() -> str:
+    """The command as it was typed, for the foot of a page."""
+    import shlex
+
+    return shlex.join(["restorekit", *sys.argv[1:]])

@@ -6,11 +6,11 @@ the degraded and the clean middle. All randomness comes from the generator passe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from restorekit.degradations.base import Degradation, Kind, Pair, degrade_image, seeded_generator
-from restorekit.degradations.composition import Composition
+from restorekit.degradations.composition import Alternatives, Composition
 from restorekit.degradations.haze import Haze, HazeSettings
 from restorekit.degradations.lowlight import LowLight, LowLightSettings
 from restorekit.degradations.motion import MotionBlur, MotionBlurSettings
@@ -26,6 +26,7 @@ from restorekit.settings import from_table
 
 __all__ = [
     "DEGRADATIONS",
+    "Alternatives",
     "Composition",
     "Degradation",
     "Haze",
@@ -73,7 +74,8 @@ def get_degradation(name: str, settings: Mapping[str, Any], *, whole: bool = Fal
 
     Args:
         name: a key of :data:`DEGRADATIONS`, or several joined by ``+``, such as ``"rain+haze"``: they happen from left to right,
-            and only the last has the camera's noise and file in it, unless that is set.
+            and only the last has the camera's noise and file in it, unless that is set. Of names divided by ``|``, such as
+            ``"rain+haze | snow"``, each batch has one.
         settings: what differs from the defaults; for several, a table for each by its name.
         whole: for whole photographs that are to be compared with themselves: start from the degradation's ``whole`` settings.
 
@@ -81,17 +83,40 @@ def get_degradation(name: str, settings: Mapping[str, Any], *, whole: bool = Fal
         UnknownNameError: for a name or a key that does not exist.
         SettingError: for a value that cannot be.
     """
-    names = [part.strip() for part in name.split("+")]
-    for part in names:
-        if part not in DEGRADATIONS:
-            raise UnknownNameError("degradation", part, DEGRADATIONS)
-    if len(names) == 1:
-        return _make(name.strip(), settings, {}, "[degradation]", whole)
+    choices = [choice.strip() for choice in name.split("|")]
+    if len(choices) == 1:
+        return _compose(name, settings, whole)
+    _check_tables(settings, [part for choice in choices for part in _parts(choice)])
+    return Alternatives([_compose(choice, _tables_of(choice, settings), whole) for choice in choices])
+
+
+def _parts(name: str) -> list[str]:
+    return [part.strip() for part in name.split("+")]
+
+
+def _tables_of(choice: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of the tables of all choices is for this one."""
+    names = _parts(choice)
+    tables: dict[str, Any] = {name: settings[name] for name in names if name in settings}
+    return tables if len(names) > 1 else tables.get(names[0], {})
+
+
+def _check_tables(settings: Mapping[str, Any], names: Sequence[str]) -> None:
     for key, table in settings.items():
         if key not in names:
             raise UnknownNameError("key", key, names, "[degradation]")
         if not isinstance(table, Mapping):
             raise SettingError(f"[degradation] {key} must be a table, not {table!r}", f"Write for example {key}.sensor = ...")
+
+
+def _compose(name: str, settings: Mapping[str, Any], whole: bool) -> Degradation:
+    names = _parts(name)
+    for part in names:
+        if part not in DEGRADATIONS:
+            raise UnknownNameError("degradation", part, DEGRADATIONS)
+    if len(names) == 1:
+        return _make(name.strip(), settings, {}, "[degradation]", whole)
+    _check_tables(settings, names)
     last = len(names) - 1
     parts = []
     for place, part in enumerate(names):

@@ -1,9 +1,10 @@
-"""Several things that go wrong with one photograph, one after the other."""
+"""Several things that go wrong with photographs: one after the other, or one or the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Generator, Tensor
 
 from restorekit.degradations.base import Degradation, Pair
@@ -39,3 +40,23 @@ class Composition:
         border = self.margin - first.margin
         height, width = target.shape[-2:]
         return Pair(image, target[..., border : height - border, border : width - border].contiguous())
+
+
+class Alternatives:
+    """One of several degradations for each batch, all with equal chance. Pairs have no extras.
+
+    Args:
+        choices: at least one.
+    """
+
+    def __init__(self, choices: Sequence[Degradation]) -> None:
+        self.choices = tuple(choices)
+        self.margin = max(choice.margin for choice in choices)
+
+    def __call__(self, clean: Tensor, generator: Generator) -> Pair:
+        """Make pairs of ``(B, 3, H, W)`` from ``(B, 3, H + 2 margin, W + 2 margin)``."""
+        choice = self.choices[int(torch.randint(len(self.choices), (), generator=generator))]
+        border = self.margin - choice.margin
+        height, width = clean.shape[-2:]
+        pair = choice(clean[..., border : height - border, border : width - border], generator)
+        return Pair(pair.input, pair.target)

@@ -1,22 +1,78 @@
-"""How near restored images come to what they should be: pairs, scores, and a report that names its protocol."""
+"""How near restored images come to what they should be: subjects, pairs, scores, and reports that name their protocol."""
 
-from restorekit.evaluation.pairs import Pair, check_pairs, find_pairs
-from restorekit.evaluation.protocol import Protocol
-from restorekit.evaluation.report import Report, Score, Summary, Table
-from restorekit.evaluation.score import Picture, Progress, evaluate, evaluate_pairs, score_pair
+from restorekit.evaluation.alignment import Alignment
+from restorekit.evaluation.baselines import BASELINES, apply_baseline
+from restorekit.evaluation.bootstrap import Difference, paired_difference
+from restorekit.evaluation.depth import DEPTH_PROTOCOLS, DepthProtocol, evaluate_depth, get_depth_protocol, read_depth
+from restorekit.evaluation.gallery import Exhibit, Gallery, Policy, Showcase
+from restorekit.evaluation.measures import METRICS, Metric, Scale, get_metric, scale_of
+from restorekit.evaluation.page import comparison_page, report_page, write_text
+from restorekit.evaluation.pairs import Pair, check_pairs, find_layout_pairs, find_pairs
+from restorekit.evaluation.protocol import PROTOCOLS, Bundle, Protocol, get_protocol
+from restorekit.evaluation.report import Heads, Report, Score, Summary
+from restorekit.evaluation.score import Progress, evaluate, evaluate_files, evaluate_pairs, evaluate_samples, score_pair
+from restorekit.evaluation.subjects import (
+    INPUT,
+    RESTORED,
+    Answer,
+    Picture,
+    Sample,
+    Subject,
+    as_it_is,
+    check_subjects,
+    from_baseline,
+    from_restorer,
+)
 
 __all__ = [
+    "BASELINES",
+    "DEPTH_PROTOCOLS",
+    "INPUT",
+    "METRICS",
+    "PROTOCOLS",
+    "RESTORED",
+    "Alignment",
+    "Answer",
+    "Bundle",
+    "DepthProtocol",
+    "Difference",
+    "Exhibit",
+    "Gallery",
+    "Heads",
+    "Metric",
     "Pair",
     "Picture",
+    "Policy",
     "Progress",
     "Protocol",
     "Report",
+    "Sample",
+    "Scale",
     "Score",
+    "Showcase",
+    "Subject",
     "Summary",
-    "Table",
+    "apply_baseline",
+    "as_it_is",
     "check_pairs",
+    "check_subjects",
+    "comparison_page",
     "evaluate",
+    "evaluate_depth",
+    "evaluate_files",
     "evaluate_pairs",
+    "evaluate_samples",
+    "find_layout_pairs",
     "find_pairs",
+    "from_baseline",
+    "from_restorer",
+    "get_depth_protocol",
+    "get_metric",
+    "get_protocol",
+    "paired_difference",
+    "read_depth",
+    "report_page",
+    "scale_of",
     "score_pair",
+    "write_text",
 ]

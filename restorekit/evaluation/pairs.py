@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit import images
+from restorekit.data import get_layout
 from restorekit.errors import DataError, ImageError
+from restorekit.evaluation.alignment import Alignment
+from restorekit.evaluation.measures import DEFAULT, get_metric
 from restorekit.evaluation.protocol import Protocol
-from restorekit.metrics.structural import WINDOW
 
 _LISTED = 50
 
@@ -29,47 +31,72 @@ class Pair:
     target: Path
 
 
-def find_pairs(restored: Path, targets: Path) -> list[Pair]:
+def find_pairs(restored: Path, targets: Path, accepts: Callable[[Path], bool] = images.is_image_path) -> list[Pair]:
     """Pair the images of two folders by their path below the folder, whatever their extensions; or two files.
 
-    Hidden files and what is not an image are passed over.
+    Hidden files and what ``accepts`` refuses, by default all that is not an image, are passed over.
 
     Raises:
         DataError: naming every image without a partner and every name that occurs twice.
     """
+    for path in (restored, targets):
+        if not path.exists():
+            raise DataError(f"{path} does not exist", "Check the path")
     if restored.is_file() and targets.is_file():
         return [Pair(restored.stem, restored, targets)]
     problems: list[str] = []
-    found, wanted = _by_name(restored, problems), _by_name(targets, problems)
+    found, wanted = (_by_name(folder, accepts, problems) for folder in (restored, targets))
     problems += [f"{found[name]} has no partner in {targets}" for name in sorted(found.keys() - wanted.keys())]
     problems += [f"{wanted[name]} has no partner in {restored}" for name in sorted(wanted.keys() - found.keys())]
     _raise(problems, "Pair images by name: a/photo.png with a/photo.jpg")
     return [Pair(name, found[name], wanted[name]) for name in sorted(found)]
 
 
-def check_pairs(pairs: Sequence[Pair], protocol: Protocol, max_pixels: int | None = images.DEFAULT_MAX_PIXELS) -> None:
+def find_layout_pairs(root: Path, layout: str, split: str = "test") -> list[Pair]:
+    """The pairs of a published data set as its archive unpacks.
+
+    Args:
+        root: where it was unpacked.
+        layout: a key of :data:`restorekit.data.LAYOUTS`, for example ``"gopro"``.
+        split: the part.
+
+    Raises:
+        UnknownNameError: for a layout nobody knows.
+        DataError: naming everything that has no partner, or if there are no pairs.
+    """
+    found = get_layout(layout).pairs(root, split)
+    return [Pair(image.relative_to(root).with_suffix("").as_posix(), image, target) for image, target in found]
+
+
+def check_pairs(
+    pairs: Sequence[Pair],
+    protocol: Protocol,
+    max_pixels: int | None = images.DEFAULT_MAX_PIXELS,
+    *,
+    metrics: Sequence[str] = DEFAULT,
+    alignment: Alignment | None = None,
+) -> None:
     """Read every file once, so that nothing is found to be wrong after an hour of work.
 
     Raises:
         DataError: naming every file that cannot be read and every pair that cannot be compared under ``protocol``.
     """
+    alignment = alignment or Alignment()
     problems: list[str] = []
     for pair in pairs:
         sizes = [size for path in (pair.image, pair.target) if (size := _size(path, max_pixels, problems)) is not None]
         if len(sizes) == 2:
-            problems += _mismatch(pair, sizes[0], sizes[1], protocol)
+            problems += _mismatch(pair, sizes[0], sizes[1], protocol, metrics, alignment)
     _raise(problems, "Correct or remove these files")
 
 
-def _by_name(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _by_name(folder: Path, accepts: Callable[[Path], bool], problems: list[str]) -> dict[str, Path]:
     if not folder.is_dir():
-        raise DataError(
-            f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist", "Give two folders or two files"
-        )
+        raise DataError(f"{folder} is not a folder", "Give two folders or two files")
     names: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not path.is_file() or not images.is_image_path(path) or any(part.startswith(".") for part in relative.parts):
+        if not path.is_file() or not accepts(path) or any(part.startswith(".") for part in relative.parts):
             continue
         name = relative.with_suffix("").as_posix()
         if name in names:
@@ -88,11 +115,22 @@ def _size(path: Path, max_pixels: int | None, problems: list[str]) -> tuple[int,
         return None
 
 
-def _mismatch(pair: Pair, size: tuple[int, int], wanted: tuple[int, int], protocol: Protocol) -> list[str]:
-    if size != wanted:
+def _mismatch(
+    pair: Pair,
+    size: tuple[int, int],
+    wanted: tuple[int, int],
+    protocol: Protocol,
+    metrics: Sequence[str],
+    alignment: Alignment,
+) -> list[str]:
+    if size != wanted and alignment.sizes == "error":
         return [f"{pair.image} is {size[0]} x {size[1]} but its target {pair.target} is {wanted[0]} x {wanted[1]}"]
-    if min(size) < WINDOW + 2 * protocol.border:
-        return [f"{pair.image} is {size[0]} x {size[1]}, too small for SSIM with a border of {protocol.border}"]
+    shared = min(*size, *wanted)
+    frame = protocol.border + alignment.shift
+    for metric in map(get_metric, metrics):
+        if shared < metric.minimum + 2 * frame:
+            less = f" with a border of {frame}" if frame else ""
+            return [f"{pair.image} is {size[0]} x {size[1]}, too small for {metric.label}{less}"]
     return []
 
 

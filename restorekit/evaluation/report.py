@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from restorekit.evaluation.protocol import Protocol
+import torch
 
-LABELS = {"psnr": "PSNR", "ssim": "SSIM", "input_psnr": "PSNR in", "input_ssim": "SSIM in", "gain": "gain"}
-_DECIMALS = {"psnr": 2, "ssim": 4, "input_psnr": 2, "input_ssim": 4, "gain": 2}
+from restorekit.evaluation.bootstrap import Difference, paired_difference
+from restorekit.evaluation.measures import scale_of
+from restorekit.evaluation.subjects import INPUT
+from restorekit.metrics import best_overall, best_single
+
+if TYPE_CHECKING:
+    from restorekit.evaluation.depth import DepthProtocol
+    from restorekit.evaluation.protocol import Protocol
+
+PSNR_CEILING = 100.0
+"""Decibels that stand for the infinite PSNR of equal images wherever differences are taken."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One image against its target.
+    """What a subject made of one image.
 
     Attributes:
         name: the image's path below its folder, without the extension.
-        psnr: in decibels; infinite for equal images.
-        ssim: at most 1.
-        input_psnr: of the image before restoration, where it was at hand.
-        input_ssim: the same for SSIM.
+        subject: what made it.
+        values: by metric. The PSNR of equal images is infinite.
+        candidates: the first metric of each of the subject's heads, if they were asked for.
     """
 
     name: str
-    psnr: float
-    ssim: float
-    input_psnr: float | None = None
-    input_ssim: float | None = None
+    subject: str
+    values: Mapping[str, float]
+    candidates: tuple[float, ...] = ()
 
     @property
-    def gain(self) -> float | None:
-        """PSNR gained over the input, in decibels."""
-        return None if self.input_psnr is None else self.psnr - self.input_psnr
+    def psnr(self) -> float:
+        """In decibels."""
+        return self.values["psnr"]
 
-    def values(self) -> dict[str, float]:
-        """The numbers there are, by metric."""
-        return {metric: value for metric in LABELS if (value := getattr(self, metric)) is not None}
+    @property
+    def ssim(self) -> float:
+        """At most 1."""
+        return self.values["ssim"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A metric over a set: mean, median, and the lowest score with the image that has it."""
+    """A metric over a set: mean, median, and the worst score with the image that has it."""
 
     mean: float
     median: float
@@ -54,56 +65,149 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A report as text: column titles, a row for each image, and the rows ``mean``, ``median`` and ``worst``."""
+class Heads:
+    """What the heads of a subject score with the first metric.
 
-    columns: tuple[str, ...]
-    images: tuple[tuple[str, ...], ...]
-    summary: tuple[tuple[str, ...], ...]
+    Attributes:
+        best_overall: mean of each image's best head. Choosing it needs the target: an upper bound, not something a user gets.
+        best_single: mean of the one head that is best for all images together.
+        index: that head's number, from 1.
+        mean: mean over heads and images.
+    """
+
+    best_overall: float
+    best_single: float
+    index: int
+    mean: float
 
 
 @dataclass(frozen=True)
 class Report:
-    """Scores under one protocol. There is at least one."""
+    """Scores under one protocol. There is at least one.
 
-    protocol: Protocol
+    Attributes:
+        protocol: what was compared.
+        metrics: what was measured; the first is what images are ranked by.
+        subjects: what was scored, in order.
+        scores: one for each image and subject, images in order.
+        notes: what did not go as asked.
+    """
+
+    protocol: Protocol | DepthProtocol
+    metrics: tuple[str, ...]
+    subjects: tuple[str, ...]
     scores: tuple[Score, ...]
+    notes: tuple[str, ...] = ()
 
-    def summary(self) -> dict[str, Summary]:
-        """The summary of each metric every image has."""
-        rows = [score.values() for score in self.scores]
-        return {metric: self._summarise(metric) for metric in LABELS if all(metric in row for row in rows)}
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images, in order."""
+        return tuple(dict.fromkeys(score.name for score in self.scores))
 
-    def to_table(self) -> Table:
-        """The report as text, PSNR with two and SSIM with four decimals."""
-        summary = self.summary()
-        images = tuple((score.name, *_texts((m, score.values()[m]) for m in summary)) for score in self.scores)
-        last = tuple((what, *_texts((m, getattr(s, what)) for m, s in summary.items())) for what in ("mean", "median", "worst"))
-        return Table(("image", *(LABELS[metric] for metric in summary)), images, last)
+    def of(self, subject: str) -> tuple[Score, ...]:
+        """The scores of one subject, images in order."""
+        return tuple(score for score in self.scores if score.subject == subject)
+
+    def summary(self, subject: str | None = None) -> dict[str, Summary]:
+        """The summary of each metric for a subject; if none is named, for the first that is not the input."""
+        scores = self.of(subject or next((name for name in self.subjects if name != INPUT), INPUT))
+        return {metric: _summarise({s.name: s.values[metric] for s in scores}, metric) for metric in self.metrics}
+
+    def gains(self, subject: str, over: str = INPUT, metric: str | None = None) -> dict[str, float]:
+        """By image, how much better a subject scores than another with a metric, by default the first; positive is better."""
+        metric = metric or self.metrics[0]
+        sign = 1 if scale_of(metric).higher else -1
+        before = {score.name: _capped(score.values[metric], metric) for score in self.of(over)}
+        return {s.name: sign * (_capped(s.values[metric], metric) - before[s.name]) for s in self.of(subject)}
+
+    def difference(self, subject: str, over: str = INPUT, metric: str | None = None) -> Difference:
+        """The mean of :meth:`gains`, with its interval."""
+        gains = list(self.gains(subject, over, metric).values())
+        return paired_difference(gains, [0.0] * len(gains))
+
+    def worst(self, subject: str, count: int = 5) -> list[tuple[str, float]]:
+        """The images that gained least over the input, or, without an input, that score worst, and how much."""
+        if INPUT in self.subjects and subject != INPUT:
+            return sorted(self.gains(subject).items(), key=lambda item: item[1])[:count]
+        values = {score.name: score.values[self.metrics[0]] for score in self.of(subject)}
+        higher = scale_of(self.metrics[0]).higher
+        return sorted(values.items(), key=lambda item: item[1] if higher else -item[1])[:count]
+
+    def heads(self, subject: str) -> Heads | None:
+        """The scores of a subject's heads; None if it has none or nobody asked."""
+        rows = [score.candidates for score in self.of(subject)]
+        if not all(rows):
+            return None
+        table = torch.tensor(rows, dtype=torch.float64)
+        if not scale_of(self.metrics[0]).higher:
+            table = -table
+        sign = 1 if scale_of(self.metrics[0]).higher else -1
+        single = best_single(table)
+        return Heads(sign * best_overall(table), sign * single.score, single.index + 1, sign * float(table.mean()))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values; what is not finite (the PSNR of equal images) becomes None, as JSON has no word for it."""
         return {
             "protocol": {"name": self.protocol.name, **asdict(self.protocol)},
-            "count": len(self.scores),
-            "summary": {metric: _finite(asdict(summary)) for metric, summary in self.summary().items()},
-            "images": [{"name": score.name, **_finite(score.values())} for score in self.scores],
+            "metrics": [
+                {"name": name, "label": scale_of(name).label, "higher_is_better": scale_of(name).higher} for name in self.metrics
+            ],
+            "count": len(self.images),
+            "subjects": [self._subject_to_dict(subject) for subject in self.subjects],
+            "differences": [
+                {"subject": a, "over": b, "metric": self.metrics[0], **asdict(self.difference(a, b))} for a, b in self._contests
+            ],
+            "images": [
+                {"name": name, "scores": {s.subject: _finite(s.values) for s in self._by_image[name]}} for name in self.images
+            ],
+            "notes": list(self.notes),
         }
 
     def to_json(self) -> str:
         """:meth:`to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
-    def _summarise(self, metric: str) -> Summary:
-        values = {score.name: score.values()[metric] for score in self.scores}
-        worst = min(values, key=lambda name: values[name])
-        numbers = list(values.values())
-        return Summary(statistics.fmean(numbers), statistics.median(numbers), values[worst], worst)
+    def to_csv(self) -> str:
+        """One line for each image and subject: ``image,subject,psnr,ssim``; what is not finite is ``inf``."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["image", "subject", *self.metrics])
+        writer.writerows([s.name, s.subject, *(repr(s.values[metric]) for metric in self.metrics)] for s in self.scores)
+        return text.getvalue()
+
+    @cached_property
+    def _contests(self) -> list[tuple[str, str]]:
+        """Who is compared with whom: everything with the input, then each with those named after it."""
+        others = [subject for subject in self.subjects if subject != INPUT]
+        over_input = [(subject, INPUT) for subject in others if INPUT in self.subjects]
+        return [*over_input, *((a, b) for number, a in enumerate(others) for b in others[number + 1 :])]
+
+    @cached_property
+    def _by_image(self) -> dict[str, list[Score]]:
+        table: dict[str, list[Score]] = {name: [] for name in self.images}
+        for score in self.scores:
+            table[score.name].append(score)
+        return table
+
+    def _subject_to_dict(self, subject: str) -> dict[str, Any]:
+        heads = self.heads(subject)
+        return {
+            "name": subject,
+            "summary": {metric: _finite(asdict(summary)) for metric, summary in self.summary(subject).items()},
+            "worst": [name for name, _ in self.worst(subject)],
+            **({"heads": asdict(heads)} if heads else {}),
+        }
 
 
-def _texts(values: Iterable[tuple[str, float]]) -> Iterable[str]:
-    return (f"{value:+.{_DECIMALS[m]}f}" if m == "gain" else f"{value:.{_DECIMALS[m]}f}" for m, value in values)
+def _summarise(values: Mapping[str, float], metric: str) -> Summary:
+    worst = (min if scale_of(metric).higher else max)(values, key=lambda name: values[name])
+    numbers = list(values.values())
+    return Summary(statistics.fmean(numbers), statistics.median(numbers), values[worst], worst)
 
 
-def _finite(table: dict[str, Any]) -> dict[str, Any]:
+def _capped(value: float, metric: str) -> float:
+    return min(value, PSNR_CEILING) if metric == "psnr" else value
+
+
+def _finite(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in table.items()}

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit import images
 from restorekit.errors import DataError
-from restorekit.evaluation.pairs import check_pairs, find_pairs
+from restorekit.evaluation.alignment import Alignment
+from restorekit.evaluation.gallery import Gallery
+from restorekit.evaluation.measures import DEFAULT, get_metric, usable
+from restorekit.evaluation.pairs import Pair, check_pairs, find_pairs
 from restorekit.evaluation.protocol import Protocol
 from restorekit.evaluation.report import Report, Score
-from restorekit.metrics import psnr, ssim
-
-Picture = images.Image | NDArray[Any]
-"""An image in memory: as :func:`restorekit.images.read` gives it, or an array ``(H, W)`` or ``(H, W, C)``."""
+from restorekit.evaluation.subjects import INPUT, RESTORED, Picture, Sample, Subject, as_it_is, check_subjects, to_floats
+from restorekit.images.psf import read_psf
 
 Progress = Callable[[int, int, Score], None]
-"""Called after each image with the number done, the number in all, and the newest score."""
+"""Called after each score with the number of images begun, the number in all (0 if nobody knows), and the newest score."""
 
 
 def evaluate(
@@ -30,7 +29,11 @@ def evaluate(
     targets: str | Path,
     protocol: Protocol | None = None,
     *,
-    restore: Callable[[Path], Picture] | None = None,
+    subjects: Sequence[Subject] = (),
+    metrics: Sequence[str] = DEFAULT,
+    alignment: Alignment | None = None,
+    psf: str | Path | None = None,
+    gallery: Gallery | None = None,
     progress: Progress | None = None,
     max_pixels: int | None = images.DEFAULT_MAX_PIXELS,
 ) -> Report:
@@ -40,29 +43,73 @@ def evaluate(
         restored: a folder, sub-folders included, or one file.
         targets: a folder with the same names (extensions may differ), or one file.
         protocol: what is compared; None for RGB, no border, rounded to 8 bits.
-        restore: given, ``restored`` holds images that still are to be restored, and this restores one, for example
-            ``lambda path: restorer(path).image``. Inputs are scored too, so that the report tells what was gained.
+        subjects: given, ``restored`` holds images that still are to be restored, and these restore them, for example
+            ``from_restorer(restorer)`` or ``from_baseline("nlm")``. The inputs are scored too, so that the report tells what was
+            gained.
+        metrics: names of :data:`~restorekit.evaluation.METRICS`. Those this machine has no weights for are left out, and the
+            report's notes say so.
+        alignment: what is done about images that do not lie over their targets; None for nothing.
+        psf: a folder with a PSF for each image, by name, or one file for all; see :func:`restorekit.images.psf.read_psf`.
+        gallery: is offered the pictures.
         progress: see :data:`Progress`.
         max_pixels: largest image to read, in pixels; None for no limit.
 
     Raises:
-        DataError: naming everything that is wrong with the pairs, before anything is restored or scored; or an image that
-            ``restore`` gave another size.
+        DataError: naming everything that is wrong with the pairs, before anything is restored or scored; or an image whose
+            restoration has another size.
     """
-    protocol = protocol or Protocol()
-    pairs = find_pairs(Path(restored), Path(targets))
-    check_pairs(pairs, protocol, max_pixels)
-    scores = []
-    for done, pair in enumerate(pairs, 1):
-        image, target = images.read(pair.image, max_pixels=max_pixels), images.read(pair.target, max_pixels=max_pixels)
-        if restore is None:
-            score = score_pair(pair.name, image, target, protocol)
-        else:
-            score = score_pair(pair.name, restore(pair.image), target, protocol, before=image)
-        scores.append(score)
-        if progress is not None:
-            progress(done, len(pairs), score)
-    return Report(protocol, tuple(scores))
+    return evaluate_files(
+        find_pairs(Path(restored), Path(targets)),
+        protocol,
+        subjects=subjects or (as_it_is(RESTORED),),
+        metrics=metrics,
+        alignment=alignment,
+        psf=psf,
+        gallery=gallery,
+        progress=progress,
+        max_pixels=max_pixels,
+    )
+
+
+def evaluate_files(
+    pairs: Sequence[Pair],
+    protocol: Protocol | None = None,
+    *,
+    subjects: Sequence[Subject],
+    metrics: Sequence[str] = DEFAULT,
+    alignment: Alignment | None = None,
+    psf: str | Path | None = None,
+    gallery: Gallery | None = None,
+    progress: Progress | None = None,
+    max_pixels: int | None = images.DEFAULT_MAX_PIXELS,
+) -> Report:
+    """The same as :func:`evaluate` for pairs that were found some other way, for example by :func:`find_layout_pairs`.
+
+    The inputs are scored too, unless a subject has the name :data:`RESTORED`: then the images were restored before.
+    """
+    protocol, alignment = protocol or Protocol(), alignment or Alignment()
+    metrics, notes = usable(metrics)
+    check_pairs(pairs, protocol, max_pixels, metrics=metrics, alignment=alignment)
+    kernels = _find_psfs(pairs, None if psf is None else Path(psf))
+    if not {INPUT, RESTORED} & {subject.name for subject in subjects}:
+        subjects = (as_it_is(INPUT), *subjects)
+
+    def samples() -> Iterator[Sample]:
+        for pair in pairs:
+            image, target = (images.read(path, max_pixels=max_pixels) for path in (pair.image, pair.target))
+            yield Sample(pair.name, image, target, read_psf(kernels[pair.name]) if kernels else None)
+
+    report = evaluate_samples(
+        samples(),
+        subjects,
+        protocol,
+        metrics=metrics,
+        alignment=alignment,
+        gallery=gallery,
+        progress=progress,
+        total=len(pairs),
+    )
+    return replace(report, notes=notes)
 
 
 def evaluate_pairs(pairs: Iterable[tuple[str, Picture, Picture]], protocol: Protocol | None = None) -> Report:
@@ -71,37 +118,107 @@ def evaluate_pairs(pairs: Iterable[tuple[str, Picture, Picture]], protocol: Prot
     Raises:
         DataError: when a pair's sizes differ, or there is no pair.
     """
+    return evaluate_samples((Sample(*pair) for pair in pairs), (as_it_is(RESTORED),), protocol)
+
+
+def evaluate_samples(
+    samples: Iterable[Sample],
+    subjects: Sequence[Subject],
+    protocol: Protocol | None = None,
+    *,
+    metrics: Sequence[str] = DEFAULT,
+    alignment: Alignment | None = None,
+    gallery: Gallery | None = None,
+    progress: Progress | None = None,
+    total: int = 0,
+) -> Report:
+    """Score any number of subjects on samples that come one after the other.
+
+    Args:
+        samples: may be a generator that makes or reads them when they are wanted.
+        subjects: what restores them.
+        protocol: what is compared; None for RGB, no border, rounded to 8 bits.
+        metrics: names of :data:`~restorekit.evaluation.METRICS`.
+        alignment: what is done about images that do not lie over their targets; None for nothing.
+        gallery: is offered the pictures.
+        progress: see :data:`Progress`.
+        total: how many samples there will be, for the progress.
+
+    Raises:
+        DataError: when sizes differ, or there is no sample.
+        UsageError: when there is no subject, or two have one name.
+    """
+    check_subjects(subjects)
     protocol = protocol or Protocol()
-    scores = tuple(score_pair(name, restored, target, protocol) for name, restored, target in pairs)
+    metrics, notes = usable(metrics)
+    scores: list[Score] = []
+    for number, sample in enumerate(samples, 1):
+        pictures: dict[str, Picture] = {}
+        for subject in subjects:
+            answer = subject.restore(sample)
+            pictures[subject.name] = answer.image
+            score = _score(sample, subject.name, answer.image, answer.candidates, protocol, metrics, alignment)
+            scores.append(score)
+            if progress is not None:
+                progress(number, total, score)
+        if gallery is not None:
+            gallery.offer(sample.name, pictures, sample.target, scores[-len(subjects) :])
     if not scores:
         raise DataError("there are no images to score")
-    return Report(protocol, scores)
+    return Report(protocol, metrics, tuple(subject.name for subject in subjects), tuple(scores), notes)
 
 
-@torch.no_grad()
-def score_pair(name: str, restored: Picture, target: Picture, protocol: Protocol, before: Picture | None = None) -> Score:
-    """The score of one image in memory, and of ``before``, its degraded input, if given.
+def score_pair(
+    name: str,
+    restored: Picture,
+    target: Picture,
+    protocol: Protocol,
+    metrics: Sequence[str] = DEFAULT,
+    alignment: Alignment | None = None,
+) -> Score:
+    """The score of one image in memory.
 
     Alpha is left out. A grey image is compared with a colour one as if it held the same grey in all three channels.
 
     Raises:
         DataError: when the sizes differ.
     """
-    value = _compare(name, restored, target, protocol)
-    return Score(name, *value, *(_compare(name, before, target, protocol) if before is not None else ()))
+    return _score(Sample(name, restored, target), RESTORED, restored, (), protocol, metrics, alignment)
 
 
-def _compare(name: str, image: Picture, target: Picture, protocol: Protocol) -> tuple[float, float]:
-    a, b = _tensor(image), _tensor(target)
-    if a.shape[2:] != b.shape[2:]:
-        sizes = f"{a.shape[3]} x {a.shape[2]} but its target is {b.shape[3]} x {b.shape[2]}"
-        raise DataError(f"{name} is {sizes}", "Give images of one size")
-    channels = max(a.shape[1], b.shape[1])
-    a, b = (protocol.prepare(x.expand(-1, channels, -1, -1)) for x in (a, b))
-    return float(psnr(a, b)), float(ssim(a, b))
+@torch.no_grad()
+def _score(
+    sample: Sample,
+    subject: str,
+    picture: Picture,
+    candidates: Sequence[Picture],
+    protocol: Protocol,
+    metrics: Sequence[str],
+    alignment: Alignment | None,
+) -> Score:
+    target = _tensor(sample.target)
+
+    def measure(picture: Picture, names: Sequence[str]) -> dict[str, float]:
+        channels = max(target.shape[1], (image := _tensor(picture)).shape[1])
+        a, b = (x.expand(-1, channels, -1, -1) for x in (image, target))
+        a, b = (alignment or Alignment()).apply(sample.name, a, b, protocol)
+        return {name: float(get_metric(name).compute(a, b, protocol)) for name in names}
+
+    heads = tuple(measure(candidate, metrics[:1])[metrics[0]] for candidate in candidates)
+    return Score(sample.name, subject, measure(picture, metrics), heads)
 
 
 def _tensor(picture: Picture) -> Tensor:
     """``(1, C, H, W)`` float32 in [0, 1], C = 1 or 3."""
-    image = images.Image.from_array(picture) if isinstance(picture, np.ndarray) else picture
-    return torch.from_numpy(images.to_float(image.pixels)).permute(2, 0, 1).unsqueeze(0)
+    return torch.from_numpy(to_floats(picture)).permute(2, 0, 1).unsqueeze(0)
+
+
+def _find_psfs(pairs: Sequence[Pair], psf: Path | None) -> dict[str, Path]:
+    if psf is None:
+        return {}
+    if psf.is_file():
+        return {pair.name: psf for pair in pairs}
+    found = {path.relative_to(psf).with_suffix("").as_posix(): path for path in sorted(psf.rglob("*")) if path.is_file()}
+    if missing := [pair.name for pair in pairs if pair.name not in found]:
+        raise DataError(f"{psf} has no PSF for {', '.join(missing[:5])}", "Name the PSFs as the images")
+    return found

@@ -1,9 +1,10 @@
-"""Structural similarity: the usual one of Wang et al. (2004), and the 3-D one of the NAFNet and HINet authors' tables."""
+"""Structural similarity: the usual one of Wang et al. (2004), scikit-image's default, and the 3-D one of the NAFNet tables."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from restorekit.metrics.shapes import check_pair
 
@@ -40,6 +41,34 @@ def ssim(a: Tensor, b: Tensor, peak: float = 1.0) -> Tensor:
         found = ssim_map(a[:, :, strip], b[:, :, strip], WINDOW, float(peak), eps=0.0, padding="valid")
         total = total + found.mean((1, 3)).sum(1)
     return total / rows
+
+
+def ssim_uniform(a: Tensor, b: Tensor, peak: float = 1.0, window: int = 7) -> Tensor:
+    """SSIM with a plain square window and unbiased variances: what scikit-image's ``structural_similarity`` gives by default.
+
+    Several papers' tables were made with it, without saying so. Whole windows only, mean over pixels and channels.
+
+    Args:
+        a: ``(B, C, H, W)``, floating point, H and W at least ``window``.
+        b: the same shape.
+        peak: the largest value an image can have: 1 for [0, 1], 255 for 8 bits.
+        window: side of the window, odd.
+
+    Returns:
+        ``(B,)``, at most 1.
+
+    Raises:
+        UsageError: when the shapes differ or an image is smaller than the window.
+    """
+    check_pair(a, b, minimum=window)
+    kind, unbiased = a.dtype, window**2 / (window**2 - 1)
+    a, b = a.double(), b.double()  # the differences of near squares below would cost float32 its fourth digit
+    mean_a, mean_b, square_a, square_b, product = (F.avg_pool2d(x, window, stride=1) for x in (a, b, a * a, b * b, a * b))
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
+    variances = unbiased * (square_a - mean_a.square() + square_b - mean_b.square())
+    structure = (2 * unbiased * (product - mean_a * mean_b) + c2) / (variances + c2)
+    return (luminance * structure).mean((1, 2, 3)).to(kind)
 
 
 def ssim3d(a: Tensor, b: Tensor, peak: float = 1.0) -> Tensor:

@@ -28,23 +28,65 @@ def test_scores_are_right_and_name_their_protocol(run: Run) -> None:
     report = json.loads(run("evaluate", "brighter", "targets", "--json").stdout)
     expected = 20 * math.log10(255 / 5)
     assert [image["name"] for image in report["images"]] == ["a", "b"]
-    assert report["summary"]["psnr"]["mean"] == pytest.approx(expected, abs=1e-3)
+    assert report["subjects"][0]["summary"]["psnr"]["mean"] == pytest.approx(expected, abs=1e-3)
     assert report["protocol"].items() >= {"colour": "rgb", "border": 0, "eight_bit": True}.items()
 
 
 @pytest.mark.usefixtures("folders")
-def test_the_table_has_every_image_and_the_protocol(run: Run) -> None:
+def test_the_table_has_the_protocol_and_the_worst(run: Run) -> None:
     result = run("evaluate", "brighter", "targets", "--colour", "y", "--border", "2", "--no-round")
     assert result.exit_code == 0
-    assert "Y, border 2, not rounded" in result.stdout
-    assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == ["a", "b", "mean", "median", "worst"]
+    lines = result.stdout.splitlines()
+    assert lines[0] == "rgb: Y, border 2, not rounded; 2 images"
+    assert lines[1].split() == ["PSNR", "median", "SSIM", "median"]
+    assert lines[2].split()[0] == "restored"
+    assert lines[4].startswith("worst of restored") and "a 35.4" in lines[4] and "b 35.4" in lines[4]
 
 
 @pytest.mark.usefixtures("folders")
-def test_a_model_is_scored_with_its_inputs(run: Run, card: Path) -> None:
-    report = json.loads(run("evaluate", "brighter", "targets", "--model", card, "--json").stdout)
-    assert report["summary"]["input_psnr"]["mean"] == pytest.approx(34.15, abs=0.01)
-    assert report["summary"]["psnr"]["mean"] != report["summary"]["input_psnr"]["mean"]
+def test_models_and_baselines_are_scored_with_their_inputs(run: Run, card: Path) -> None:
+    arguments = ("evaluate", "brighter", "targets", "-m", card, "-b", "input,nlm", "--candidates")
+    report = json.loads(run(*arguments, "--json").stdout)
+    assert [subject["name"] for subject in report["subjects"]] == ["input", "tiny", "nlm"]
+    before, after = (subject["summary"]["psnr"]["mean"] for subject in report["subjects"][:2])
+    assert before == pytest.approx(34.15, abs=0.01) and after != before
+    heads = report["subjects"][1]["heads"]
+    assert heads["best_overall"] >= heads["best_single"] >= heads["mean"]
+    table = run(*arguments).stdout
+    assert "95 % interval" in table and "best overall (chosen by the target)" in table and "worst of tiny" in table
+
+
+@pytest.mark.usefixtures("folders")
+def test_protocols_bring_their_metrics(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path))
+    result = run("evaluate", "brighter", "targets", "--protocol", "rrformer")
+    assert result.stdout.startswith("rrformer: RGB, border 0, 8-bit truncated; 2 images")
+    assert "LPIPS (VGG) left out: the weights vgg16-" in result.stderr
+    result = run("evaluate", "brighter", "targets", "--protocol", "gopro", "--metric", "ssim", "--json")
+    report = json.loads(result.stdout)
+    assert report["protocol"]["ssim"] == "3d" and [metric["name"] for metric in report["metrics"]] == ["ssim"]
+
+
+@pytest.mark.usefixtures("folders")
+def test_files_for_people_and_machines(run: Run, card: Path) -> None:
+    result = run("evaluate", "brighter", "targets", "-m", card, "--csv", "out/scores.csv", "--report", "out/report.html")
+    assert result.exit_code == 0
+    lines = Path("out/scores.csv").read_text().splitlines()
+    assert lines[0] == "image,subject,psnr,ssim" and len(lines) == 5
+    assert run("evaluate", "brighter", "targets", "--csv", "-").stdout.splitlines()[0] == lines[0] and not Path("-").exists()
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert "<title>brighter against targets</title>" in page and page.count("data:image/webp") == 6
+    assert run("evaluate", "brighter", "targets", "--report", "bare.html", "--pictures", "0").exit_code == 0
+    assert "data:image/webp" not in Path("bare.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("folders")
+def test_sizes_can_be_cut_and_shifts_found(run: Run) -> None:
+    cut = pixels(Path("targets/a.png"))[:-3, 1:]
+    PillowImage.fromarray(cut).save("brighter/a.png")
+    assert "is 39 x 27 but its target" in run("evaluate", "brighter", "targets").stderr
+    report = json.loads(run("evaluate", "brighter", "targets", "--align", "crop", "--shift-search", "2", "--json").stdout)
+    assert report["images"][0]["scores"]["restored"]["psnr"] is None  # the same picture, one column to the left
 
 
 @pytest.mark.usefixtures("folders")
@@ -62,9 +104,47 @@ def test_what_does_not_pair_is_named(run: Run) -> None:
         (["brighter", "targets", "--border", "-1"], 2, "--border"),
         (["brighter", "targets", "--colour", "cmyk"], 2, "cmyk"),
         (["brighter", "targets", "--model", "nobody"], 2, "unknown model 'nobody'"),
+        (["brighter", "targets", "--baseline", "nml"], 2, "unknown baseline 'nml'. Did you mean 'nlm'"),
+        (["brighter", "targets", "--protocol", "gorpo"], 2, "unknown protocol 'gorpo'. Did you mean 'gopro'"),
+        (["brighter", "targets", "--metric", "vmaf"], 2, "unknown metric 'vmaf'"),
+        (["brighter", "targets", "--metric", "ms-ssim"], 1, "too small for MS-SSIM"),
+        (["brighter", "targets", "--csv", "-", "--json"], 2, "cannot both go to standard output"),
+        (["brighter"], 2, "there is nothing to compare with"),
+        (["brighter", "targets", "--layout", "gopro"], 2, "a layout says already where the targets are"),
+        (["brighter", "--layout", "gorpo"], 2, "unknown layout 'gorpo'. Did you mean 'gopro'"),
+        (["brighter", "targets", "--report", "report.pdf"], 2, "ends in .html"),
+        (["brighter", "targets", "--csv", "/dev/null/scores.csv"], 1, "cannot be written"),
     ],
 )
 @pytest.mark.usefixtures("folders", "zoo")
 def test_hostile_options(run: Run, arguments: list[str], code: int, message: str) -> None:
     result = run("evaluate", *arguments)
     assert result.exit_code == code and message in result.stderr
+
+
+def test_a_data_set_as_published(run: Run, card: Path) -> None:
+    for name in ("x", "y"):
+        target = save_photo(Path(f"set/test/scene/sharp/{name}.png"), ord(name))
+        Path("set/test/scene/blur").mkdir(exist_ok=True)
+        PillowImage.fromarray(pixels(target) + np.uint8(5)).save(f"set/test/scene/blur/{name}.png")
+    report = json.loads(run("evaluate", "set", "--layout", "gopro", "-m", card, "--report", "r.html", "--json").stdout)
+    assert [image["name"] for image in report["images"]] == ["test/scene/blur/x", "test/scene/blur/y"]
+    assert [subject["name"] for subject in report["subjects"]] == ["input", "tiny"]
+    assert report["subjects"][0]["summary"]["psnr"]["mean"] == pytest.approx(34.15, abs=0.01)
+    assert "<title>set</title>" in Path("r.html").read_text(encoding="utf-8")
+    alone = json.loads(run("evaluate", "set", "--layout", "gopro", "--json").stdout)
+    assert [subject["name"] for subject in alone["subjects"]] == ["input"]
+    assert "no pairs" in run("evaluate", "set", "--layout", "gopro", "--split", "train").stderr
+
+
+def test_depth_maps(run: Run, tmp_path: Path) -> None:
+    depth = np.linspace(2, 40, 30 * 40, dtype=np.float32).reshape(30, 40)
+    for name, factor in {"predicted": 0.5, "truth": 1.0}.items():
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", depth * np.float32(factor))
+    report = json.loads(run("evaluate", "predicted", "truth", "--protocol", "kitti", "--json").stdout)
+    assert report["subjects"][0]["summary"]["abs_rel"]["mean"] == pytest.approx(0, abs=1e-6)
+    result = run("evaluate", "predicted", "truth", "--protocol", "depth")
+    assert result.stdout.startswith("depth: depth to 80 m, scaled by the median, clamped; 1 image")
+    assert "a1" in result.stdout.splitlines()[1]
+    assert "not with a model" in run("evaluate", "predicted", "truth", "--protocol", "kitti", "-m", "x").stderr

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from restorekit.degradations import Composition, degrade_image, get_degradation, seeded_generator
+from restorekit.degradations import Alternatives, Composition, Pair, degrade_image, get_degradation, seeded_generator
 from restorekit.errors import SettingError, UnknownNameError
 
 
@@ -62,3 +62,31 @@ def test_what_cannot_be_is_refused() -> None:
         get_degradation("rain+haze", {"rain": {"lenght": [1, 2]}})
     with pytest.raises(SettingError, match="must be a table"):
         get_degradation("rain+haze", {"rain": 3})
+
+
+class Shift:
+    """Adds a number, and keeps to itself how it did so."""
+
+    def __init__(self, amount: float, margin: int) -> None:
+        self.amount, self.margin = amount, margin
+
+    def __call__(self, clean: Tensor, generator: Generator) -> Pair:
+        middle = clean[..., self.margin : clean.shape[-2] - self.margin, self.margin : clean.shape[-1] - self.margin]
+        return Pair(middle + self.amount, middle, {"amount": torch.tensor(self.amount)})
+
+
+def test_alternatives_are_drawn_for_each_batch(clean: Tensor) -> None:
+    either = Alternatives([Shift(1.0, 3), Shift(2.0, 8)])
+    assert either.margin == 8
+    pairs = [either(clean, seeded_generator(2, step)) for step in range(20)]
+    shifts = [round(float((pair.input - pair.target).mean())) for pair in pairs]
+    assert set(shifts) == {1, 2} and 4 < shifts.count(1) < 16
+    assert all(torch.equal(pair.target, clean[..., 8:-8, 8:-8]) and pair.extras == {} for pair in pairs)
+
+
+def test_alternatives_have_tables_by_name() -> None:
+    assert get_degradation("rain+haze|snow", {"rain": {}, "snow": {}}).margin > 0
+    with pytest.raises(UnknownNameError, match="unknown key 'fog'"):
+        get_degradation("rain|haze", {"fog": {}})
+    with pytest.raises(UnknownNameError, match="unknown degradation 'hale'"):
+        get_degradation("rain|hale", {})

@@ -7,7 +7,7 @@ import pytest
 
 from restorekit import images
 from restorekit.errors import DataError
-from restorekit.evaluation import Pair, Protocol, check_pairs, evaluate, find_pairs
+from restorekit.evaluation import Alignment, Answer, Pair, Protocol, Sample, Subject, check_pairs, evaluate, find_pairs
 
 
 def save(path: Path, height: int = 16, width: int = 20) -> Path:
@@ -69,14 +69,14 @@ def test_unreadable_and_unequal_files_are_named_before_any_work(tmp_path: Path) 
     save(restored / "small.png", 12, 12)
     save(restored / "other.png", 20, 16)
     (restored / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
-    restored_paths: list[Path] = []
+    worked_on: list[str] = []
 
-    def restore(path: Path) -> images.Image:
-        restored_paths.append(path)
-        return images.read(path)
+    def restore(sample: Sample) -> Answer:
+        worked_on.append(sample.name)
+        return Answer(sample.image)
 
-    text = problems_of(lambda: evaluate(restored, targets, Protocol(border=1), restore=restore))
-    assert restored_paths == []
+    text = problems_of(lambda: evaluate(restored, targets, Protocol(border=1), subjects=[Subject("x", restore)]))
+    assert worked_on == []
     assert text.startswith("3 problems:\n")
     assert "broken.png" in text
     assert f"{restored / 'other.png'} is 16 x 20 but its target {targets / 'other.png'} is 20 x 16" in text
@@ -88,6 +88,16 @@ def test_one_problem_is_one_line(tmp_path: Path) -> None:
     pair = Pair("x", save(tmp_path / "a.png"), save(tmp_path / "b.png", 16, 21))
     problem = problems_of(lambda: check_pairs([pair], Protocol()))
     assert problem == f"{pair.image} is 20 x 16 but its target {pair.target} is 21 x 16"
+
+
+def test_cropping_forgives_sizes_but_not_what_is_too_small(tmp_path: Path) -> None:
+    pair = Pair("x", save(tmp_path / "a.png", 20, 30), save(tmp_path / "b.png", 24, 14))
+    crop = Alignment("crop")
+    check_pairs([pair], Protocol(), alignment=crop)
+    problem = problems_of(lambda: check_pairs([pair], Protocol(), metrics=["psnr", "ms-ssim"], alignment=crop))
+    assert problem == f"{pair.image} is 30 x 20, too small for MS-SSIM"
+    problem = problems_of(lambda: check_pairs([pair], Protocol(), alignment=Alignment("crop", shift=2)))
+    assert problem == f"{pair.image} is 30 x 20, too small for SSIM with a border of 2"
 
 
 def test_large_images_need_leave(tmp_path: Path) -> None:

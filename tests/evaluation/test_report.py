@@ -1,51 +1,101 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 
 import pytest
 
-from restorekit.evaluation import Protocol, Report, Score, Summary
+from restorekit.evaluation import Heads, Protocol, Report, Score, Summary
 
-PLAIN = Report(Protocol(), (Score("a", 30.0, 0.9), Score("b", 26.0, 0.95), Score("c", 31.0, 0.7)))
-GAINS = Report(Protocol("y"), (Score("a", 30.0, 0.9, 27.5, 0.8), Score("b", 26.0, 0.95, 27.0, 0.96)))
+
+def scores(subject: str, values: dict[str, tuple[float, float]]) -> tuple[Score, ...]:
+    return tuple(Score(name, subject, {"psnr": psnr, "ssim": ssim}) for name, (psnr, ssim) in values.items())
+
+
+RESTORED = scores("m", {"a": (30.0, 0.9), "b": (26.0, 0.95), "c": (31.0, 0.7)})
+INPUT = scores("input", {"a": (27.5, 0.8), "b": (27.0, 0.96), "c": (30.0, 0.6)})
+OTHER = scores("n", {"a": (29.0, 0.9), "b": (26.5, 0.95), "c": (30.5, 0.7)})
+PLAIN = Report(Protocol(), ("psnr", "ssim"), ("m",), RESTORED)
+GAINS = Report(Protocol("y"), ("psnr", "ssim"), ("input", "m", "n"), INPUT + RESTORED + OTHER)
 
 
 def test_summary() -> None:
-    summary = PLAIN.summary()
-    assert summary == {
+    assert PLAIN.summary() == {
         "psnr": Summary(pytest.approx(29.0), 30.0, 26.0, "b"),
         "ssim": Summary(pytest.approx(0.85), 0.9, 0.7, "c"),
     }
-    assert GAINS.summary()["gain"] == Summary(0.75, 0.75, -1.0, "b")
+    assert GAINS.summary("input")["psnr"].median == 27.5
+    assert GAINS.summary() == GAINS.summary("m")
 
 
-def test_table() -> None:
-    table = PLAIN.to_table()
-    assert table.columns == ("image", "PSNR", "SSIM")
-    assert table.images == (("a", "30.00", "0.9000"), ("b", "26.00", "0.9500"), ("c", "31.00", "0.7000"))
-    assert table.summary == (("mean", "29.00", "0.8500"), ("median", "30.00", "0.9000"), ("worst", "26.00", "0.7000"))
+def test_the_worst_of_what_should_be_low_is_the_highest() -> None:
+    rows = tuple(Score(name, "m", {"lpips": value}) for name, value in {"a": 0.1, "b": 0.4, "c": 0.2}.items())
+    before = tuple(Score(name, "input", {"lpips": 0.3}) for name in "abc")
+    report = Report(Protocol(), ("lpips",), ("input", "m"), before + rows)
+    assert report.summary()["lpips"] == Summary(pytest.approx(0.7 / 3), 0.2, 0.4, "b")
+    assert report.gains("m") == pytest.approx({"a": 0.2, "b": -0.1, "c": 0.1})
+    assert [name for name, _ in report.worst("m", 2)] == ["b", "c"]
+    assert [name for name, _ in Report(Protocol(), ("lpips",), ("m",), rows).worst("m", 2)] == ["b", "c"]
 
 
-def test_table_with_inputs() -> None:
-    table = GAINS.to_table()
-    assert table.columns == ("image", "PSNR", "SSIM", "PSNR in", "SSIM in", "gain")
-    assert table.images[0] == ("a", "30.00", "0.9000", "27.50", "0.8000", "+2.50")
-    assert table.summary[2] == ("worst", "26.00", "0.9000", "27.00", "0.8000", "-1.00")
+def test_gains_and_worst() -> None:
+    assert GAINS.gains("m") == {"a": 2.5, "b": -1.0, "c": 1.0}
+    assert GAINS.gains("m", over="n") == {"a": 1.0, "b": -0.5, "c": 0.5}
+    assert GAINS.worst("m", 2) == [("b", -1.0), ("c", 1.0)]
+    assert PLAIN.worst("m", 2) == [("b", 26.0), ("a", 30.0)]
+
+
+def test_difference() -> None:
+    found = GAINS.difference("m")
+    assert (found.mean, found.wins, found.losses, found.count) == (pytest.approx(2.5 / 3), 2, 1, 3)
+    assert (found.low, found.high) == (-1.0, 2.5)  # of three images, one drawn three times is within the 95 %
+    assert not found.is_clear
+
+
+def test_equal_images_count_as_100_decibels() -> None:
+    report = Report(
+        Protocol(),
+        ("psnr",),
+        ("input", "m"),
+        (
+            Score("a", "input", {"psnr": math.inf}),
+            Score("a", "m", {"psnr": 40.0}),
+            Score("b", "input", {"psnr": math.inf}),
+            Score("b", "m", {"psnr": math.inf}),
+        ),
+    )
+    assert report.gains("m") == {"a": -60.0, "b": 0.0}
+
+
+def test_heads() -> None:
+    rows = (
+        Score("a", "m", {"psnr": 31.0}, (30.0, 32.0, 31.0)),
+        Score("b", "m", {"psnr": 27.0}, (28.0, 20.0, 27.5)),
+    )
+    assert Report(Protocol(), ("psnr",), ("m",), rows).heads("m") == Heads(30.0, 29.25, 3, pytest.approx(28.0833, abs=1e-4))
+    assert PLAIN.heads("m") is None
 
 
 def test_json() -> None:
     table = json.loads(GAINS.to_json())
-    assert table["count"] == 2
+    assert table["count"] == 3
     assert table["protocol"]["name"] == "Y, border 0, 8-bit"
-    assert table["images"][1] == {"name": "b", "psnr": 26.0, "ssim": 0.95, "input_psnr": 27.0, "input_ssim": 0.96, "gain": -1.0}
-    assert table["summary"]["gain"] == {"mean": 0.75, "median": 0.75, "worst": -1.0, "worst_name": "b"}
+    assert table["images"][1]["scores"]["m"] == {"psnr": 26.0, "ssim": 0.95}
+    assert [entry["name"] for entry in table["subjects"]] == ["input", "m", "n"]
+    assert table["subjects"][1]["worst"] == ["b", "c", "a"]
+    contests = [(entry["subject"], entry["over"]) for entry in table["differences"]]
+    assert contests == [("m", "input"), ("n", "input"), ("m", "n")]
+    assert table["differences"][2]["mean"] == pytest.approx(1 / 3)
 
 
-def test_what_is_not_finite_is_none() -> None:
-    report = Report(Protocol(), (Score("a", math.inf, 1.0, math.inf, 1.0), Score("b", 30.0, 0.9, 28.0, 0.8)))
-    table = json.loads(report.to_json())
-    assert table["images"][0]["psnr"] is None
-    assert table["images"][0]["gain"] is None
-    assert table["summary"]["psnr"] == {"mean": None, "median": None, "worst": 30.0, "worst_name": "b"}
-    assert report.to_table().images[0][:2] == ("a", "inf")
+def test_csv() -> None:
+    rows = list(csv.DictReader(io.StringIO(GAINS.to_csv())))
+    assert len(rows) == 9
+    assert rows[4] == {"image": "b", "subject": "m", "psnr": "26.0", "ssim": "0.95"}
+
+
+def test_names_in_csv_may_hold_anything() -> None:
+    report = Report(Protocol(), ("psnr",), ("m",), (Score('a,"b"', "m", {"psnr": math.inf}),))
+    assert list(csv.reader(io.StringIO(report.to_csv())))[1] == ['a,"b"', "m", "inf"]

@@ -6,13 +6,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import restorekit
 from restorekit import images
-from restorekit.errors import DataError, UsageError
-from restorekit.evaluation import Protocol, Score, evaluate, evaluate_pairs, score_pair
+from restorekit.errors import DataError, UnknownNameError, UsageError
+from restorekit.evaluation import (
+    INPUT,
+    Alignment,
+    Answer,
+    Protocol,
+    Sample,
+    Subject,
+    as_it_is,
+    evaluate,
+    evaluate_pairs,
+    evaluate_samples,
+    from_baseline,
+    from_restorer,
+    get_protocol,
+    score_pair,
+)
+from restorekit.inference import Restorer
+from tests.tiny import write_tiny_card
 
 Pixels = NDArray[np.uint8]
 
@@ -52,7 +70,6 @@ def test_folders_agree_with_scikit_image(folders: tuple[Path, Path]) -> None:
         )
         assert score.psnr == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255), abs=1e-3)
         assert score.ssim == pytest.approx(expected, abs=1e-5)
-        assert score.gain is None
 
 
 def test_is_the_public_evaluate(folders: tuple[Path, Path]) -> None:
@@ -66,47 +83,143 @@ def test_two_files(folders: tuple[Path, Path]) -> None:
 
 
 def test_restores_on_the_fly_and_tells_the_gain(folders: tuple[Path, Path]) -> None:
-    inputs, targets = folders
-    calls: list[tuple[int, int, str]] = []
+    calls: list[tuple[int, int, str, str]] = []
 
-    def halfway(path: Path) -> images.Image:
-        image = images.read(path)
-        target = images.read((targets / path.relative_to(inputs)).with_suffix(".png"))
-        middle = (image.pixels.astype(np.float64) + target.pixels) / 2
-        return image.replace_pixels(np.rint(middle).astype(np.uint8))
+    def halfway(sample: Sample) -> Answer:
+        pixels = [images.to_float(image.pixels) for image in (sample.image, sample.target)]  # type: ignore[union-attr]
+        return Answer(images.quantise(sum(pixels) / np.float32(2), "uint8"))
 
     report = evaluate(
-        inputs, targets, restore=halfway, progress=lambda done, total, score: calls.append((done, total, score.name))
+        *folders,
+        subjects=[Subject("halfway", halfway)],
+        progress=lambda number, total, score: calls.append((number, total, score.name, score.subject)),
     )
-    assert calls == [(1, 3, "a"), (2, 3, "b"), (3, 3, "deep/er/c")]
-    plain = evaluate(inputs, targets)
-    for score, before in zip(report.scores, plain.scores, strict=True):
-        assert (score.input_psnr, score.input_ssim) == (before.psnr, before.ssim)
-        assert score.gain == pytest.approx(6.0, abs=0.7)  # half the error, but for rounding
-    assert report.summary()["gain"].worst > 5
+    assert calls[:3] == [(1, 3, "a", "input"), (1, 3, "a", "halfway"), (2, 3, "b", "input")]
+    assert calls[-1] == (3, 3, "deep/er/c", "halfway")
+    assert [score.psnr for score in report.of(INPUT)] == [score.psnr for score in evaluate(*folders).scores]
+    for gain in report.gains("halfway").values():
+        assert gain == pytest.approx(6.0, abs=0.7)  # half the error, but for rounding
 
 
 def test_restored_to_another_size_is_an_error(folders: tuple[Path, Path]) -> None:
+    smaller = Subject("smaller", lambda sample: Answer(picture(0, 20, 30)))
     with pytest.raises(DataError, match="a is 30 x 20 but its target is 32 x 24"):
-        evaluate(*folders, restore=lambda path: picture(0, 20, 30))
+        evaluate(*folders, subjects=[smaller])
+
+
+def test_models_and_baselines_in_one_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    restorer = Restorer.from_card(write_tiny_card(tmp_path / "card"))
+    report = evaluate(*folders, subjects=[from_restorer(restorer, candidates=True), from_baseline("input"), from_baseline("tv")])
+    assert report.subjects == ("tiny", "input", "tv")
+    assert report.images == ("a", "b", "deep/er/c")
+    direct = restorer(folders[0] / "a.png", candidates=True)
+    assert report.of("tiny")[0].psnr == score_pair("a", direct.image, picture(0), Protocol()).psnr
+    heads = report.heads("tiny")
+    assert heads is not None and heads.best_overall >= heads.best_single >= heads.mean
+    assert report.of("tiny")[0].candidates == tuple(score_pair("a", c, picture(0), Protocol()).psnr for c in direct.candidates)
+    assert report.heads("tv") is None
+
+
+def test_exact_answers_are_not_rounded(tmp_path: Path) -> None:
+    restorer = Restorer.from_card(write_tiny_card(tmp_path))
+    sample = Sample("x", picture(0), picture(1))
+    rounded, exact = (from_restorer(restorer, exact=flag).restore(sample).image for flag in (False, True))
+    assert rounded.pixels.dtype == np.uint8 and exact.pixels.dtype == np.float32  # type: ignore[union-attr]
+    assert np.abs(exact.pixels - rounded.pixels / 255).max() <= 0.5001 / 255  # type: ignore[union-attr]
+
+
+def test_names_must_differ() -> None:
+    sample = Sample("x", picture(0), picture(1))
+    with pytest.raises(UsageError, match="'a' would be scored twice"):
+        evaluate_samples([sample], [as_it_is("a"), as_it_is("a")])
+    with pytest.raises(UsageError, match="nothing to score"):
+        evaluate_samples([sample], [])
+
+
+def test_a_metric_without_weights_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path))
+    sample = Sample("x", picture(0), picture(1))
+    report = evaluate_samples([sample], [as_it_is("a")], metrics=["lpips", "psnr"])
+    assert report.metrics == ("psnr",)
+    assert len(report.notes) == 1 and report.notes[0].startswith("LPIPS left out: the weights alexnet-owt")
+    with pytest.raises(DataError, match=r"no metric can be taken. LPIPS left out"):
+        evaluate_samples([sample], [as_it_is("a")], metrics=["lpips"])
+    with pytest.raises(UnknownNameError, match=r"unknown metric 'pnsr'. Did you mean 'psnr'"):
+        evaluate_samples([sample], [as_it_is("a")], metrics=["pnsr"])
+
+
+def test_psfs_come_by_name_or_for_all(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    kernel = np.zeros((5, 5), np.uint8)
+    kernel[2] = 0, 80, 160, 80, 0
+    for name in ("a", "b", "deep/er/c"):
+        save(tmp_path / "psf" / f"{name}.png", kernel)
+    found: list[NDArray[np.float32]] = []
+
+    def look(sample: Sample) -> Answer:
+        assert sample.psf is not None
+        found.append(sample.psf)
+        return Answer(sample.image)
+
+    for psf in (tmp_path / "psf", tmp_path / "psf" / "a.png"):
+        evaluate(*folders, subjects=[Subject("look", look)], psf=psf)
+    assert len(found) == 6
+    assert all(psf.sum(0).tolist() == [0.25, 0.5, 0.25] for psf in found)
+    (tmp_path / "psf" / "b.png").unlink()
+    with pytest.raises(DataError, match="has no PSF for b"):
+        evaluate(*folders, psf=tmp_path / "psf")
+
+
+class TestAlignment:
+    def test_sizes_are_cut_at_right_and_bottom(self) -> None:
+        target = picture(0)
+        cut = noisy(target, 5)[:20, :30]
+        expected = score_pair("x", cut, target[:20, :30], Protocol())
+        assert score_pair("x", cut, target, Protocol(), alignment=Alignment("crop")) == expected
+
+    def test_the_shift_is_found(self) -> None:
+        target = picture(0, 40, 44)
+        moved = np.roll(noisy(target, 5), (2, -1), (0, 1))
+        inner = score_pair("x", noisy(target, 5)[3:-3, 3:-3], target[3:-3, 3:-3], Protocol())
+        assert score_pair("x", moved, target, Protocol(), alignment=Alignment(shift=3)).values == inner.values
+        assert score_pair("x", moved, target, Protocol()).psnr < inner.psnr - 20
+
+    def test_flat_images_do_not_wander(self) -> None:
+        image, target = torch.full((1, 3, 30, 30), 0.4), torch.full((1, 3, 30, 30), 0.5)
+        a, b = Alignment(shift=2).apply("x", image, target, Protocol())
+        assert a.data_ptr() == image[:, :, 2:, 2:].data_ptr() and b.shape == (1, 3, 26, 26)
+
+    def test_that_cannot_be(self) -> None:
+        with pytest.raises(UsageError, match="cannot be -1 pixels"):
+            Alignment(shift=-1)
+        with pytest.raises(UsageError, match="leaves nothing of 32 x 24"):
+            score_pair("x", picture(0), picture(1), Protocol(), alignment=Alignment(shift=12))
 
 
 class TestProtocols:
     def test_names(self) -> None:
         assert Protocol().name == "RGB, border 0, 8-bit"
         assert Protocol("y", 4, eight_bit=False).name == "Y, border 4, not rounded"
+        assert get_protocol("gopro").protocol.name == "RGB, border 0, 8-bit, 3-D SSIM"
+        assert get_protocol("rrformer").protocol.name == "RGB, border 0, 8-bit truncated"
 
     def test_that_cannot_be(self) -> None:
-        with pytest.raises(UsageError, match="'rgb' or 'y', not 'lab'"):
+        with pytest.raises(UsageError, match="'rgb', 'y' or 'y-swapped', not 'lab'"):
             Protocol("lab")  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="cannot be -1 pixels"):
             Protocol(border=-1)
+        with pytest.raises(UnknownNameError, match=r"unknown SSIM 'gausian'. Did you mean 'gaussian'"):
+            Protocol(ssim="gausian")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="cannot be truncated"):
+            Protocol(eight_bit=False, truncate=True)
+        with pytest.raises(UnknownNameError, match=r"unknown protocol 'gpro'. Did you mean 'gopro'"):
+            get_protocol("gpro")
 
     def test_border(self) -> None:
         target = picture(0)
         framed = target.copy()
         framed[:3] = framed[-3:] = 0
-        assert score_pair("x", framed, target, Protocol(border=3)) == Score("x", math.inf, pytest.approx(1, abs=1e-6))
+        score = score_pair("x", framed, target, Protocol(border=3))
+        assert (score.psnr, score.ssim) == (math.inf, pytest.approx(1, abs=1e-6))
         assert score_pair("x", framed, target, Protocol(border=2)).psnr < 25
 
     def test_eight_bit_rounding(self) -> None:
@@ -150,6 +263,13 @@ class TestInMemory:
 def test_json_has_no_infinity(tmp_path: Path) -> None:
     save(tmp_path / "a.png", picture(0))
     table = json.loads(evaluate(tmp_path / "a.png", tmp_path / "a.png").to_json())
-    assert table["images"] == [{"name": "a", "psnr": None, "ssim": pytest.approx(1, abs=1e-6)}]
-    assert table["summary"]["psnr"] == {"mean": None, "median": None, "worst": None, "worst_name": "a"}
-    assert table["protocol"] == {"name": "RGB, border 0, 8-bit", "colour": "rgb", "border": 0, "eight_bit": True}
+    assert table["images"] == [{"name": "a", "scores": {"restored": {"psnr": None, "ssim": pytest.approx(1, abs=1e-6)}}}]
+    assert table["subjects"][0]["summary"]["psnr"] == {"mean": None, "median": None, "worst": None, "worst_name": "a"}
+    assert table["protocol"] == {
+        "name": "RGB, border 0, 8-bit",
+        "colour": "rgb",
+        "border": 0,
+        "eight_bit": True,
+        "truncate": False,
+        "ssim": "gaussian",
+    }

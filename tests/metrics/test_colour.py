@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage.color import rgb2ycbcr
 
 from restorekit.errors import UsageError
-from restorekit.metrics import crop_border, luma, psnr, round_to_8_bits
+from restorekit.metrics import crop_border, luma, psnr, round_to_8_bits, truncate_to_8_bits
 
 
 def test_luma_agrees_with_scikit_image() -> None:
@@ -20,6 +20,12 @@ def test_luma_agrees_with_scikit_image() -> None:
 def test_luma_spans_16_to_235() -> None:
     ends = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
     assert (luma(ends) * 255).flatten().tolist() == pytest.approx([16, 235], abs=1e-4)
+
+
+def test_swapped_luma_is_that_of_bgr() -> None:
+    image = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(luma(image, swapped=True), luma(image.flip(1)))
+    assert not torch.allclose(luma(image, swapped=True), luma(image), atol=1e-2)
 
 
 def test_luma_of_grey_is_itself() -> None:
@@ -47,6 +53,13 @@ def test_rounding_finds_the_nearest_level(level: int, offset: float) -> None:
 
 def test_rounding_clips() -> None:
     assert round_to_8_bits(torch.tensor([-0.3, 1.2])).tolist() == [0, 1]
+
+
+def test_truncation_keeps_all_levels_and_cuts_between() -> None:
+    levels = torch.arange(256, dtype=torch.float32) / 255
+    assert truncate_to_8_bits(levels).equal(levels)
+    assert (truncate_to_8_bits(levels[:-1] + 0.9 / 255) * 255).round().tolist() == list(range(255))
+    assert truncate_to_8_bits(torch.tensor([-0.3, 1.2])).tolist() == [0, 1]
 
 
 def test_border() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from restorekit.errors import UsageError
-from restorekit.metrics import ssim, ssim3d, structural
+from restorekit.metrics import ssim, ssim3d, ssim_uniform, structural
 
 
 def smooth_pair(height: int, width: int, sigma: float = 0.05, channels: int = 3) -> tuple[Tensor, Tensor]:
@@ -65,6 +65,18 @@ def test_smallest_image_has_one_window() -> None:
     assert ssim(a, b).tolist() == pytest.approx(by_scikit_image(a, b, 1.0), abs=1e-7)
     with pytest.raises(UsageError, match=r"11 x 10 pixels are too few for this metric. Use at least 11 x 11\."):
         ssim(a[:, :, :10], b[:, :, :10])
+
+
+@pytest.mark.parametrize("window", [7, 11])
+@pytest.mark.parametrize("peak", [1.0, 255.0])
+def test_uniform_is_scikit_images_default(window: int, peak: float) -> None:
+    a, b = (peak * x for x in smooth_pair(45, 61))
+    expected = [
+        structural_similarity(x.numpy(), y.numpy(), data_range=peak, win_size=window, channel_axis=0)
+        for x, y in zip(a, b, strict=True)
+    ]
+    assert ssim_uniform(a, b, peak, window).tolist() == pytest.approx(expected, abs=1e-9)
+    assert ssim_uniform(a.float(), b.float(), peak, window).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_3d_agrees_with_kornia_over_replicated_borders() -> None:

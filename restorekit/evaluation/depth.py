@@ -1,0 +1,160 @@
+"""Scoring depth maps: folders of predictions and of truths, under the protocols of monocular depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restorekit import images
+from restorekit.errors import DataError, ImageError, UnknownNameError, UsageError
+from restorekit.evaluation.pairs import find_pairs
+from restorekit.evaluation.report import Report, Score
+from restorekit.metrics import depth_at, depth_scores
+
+KITTI_SCALE = 256.0
+"""Steps a metre in the 16-bit depth maps of KITTI; 0 stands for unknown."""
+
+_ARRAYS = (".npy", ".npz")
+_NAMES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
+
+
+@dataclass(frozen=True)
+class DepthProtocol:
+    """Which depths are compared, and how; see :func:`restorekit.metrics.depth_scores`.
+
+    Attributes:
+        maximum: depths of the truth from this on do not count, in metres.
+        garg: only the part of the image that the tables of KITTI look at (Garg et al. 2016).
+        clamp: limit predictions to the depths compared, as most papers since monodepth2 do; DCPI-Depth does not.
+        scale_by_median: multiply each prediction by the ratio of the medians, as its scale is not known.
+    """
+
+    maximum: float = 80.0
+    garg: bool = False
+    clamp: bool = True
+    scale_by_median: bool = True
+
+    def __post_init__(self) -> None:
+        if self.maximum <= 0:
+            raise UsageError(f"depths up to {self.maximum} m leave nothing to compare", "Give a positive limit")
+
+    @property
+    def name(self) -> str:
+        """For tables: ``"depth to 80 m, Garg crop, scaled by the median, clamped"``."""
+        scaled = "scaled by the median" if self.scale_by_median else "not scaled"
+        clamped = "clamped" if self.clamp else "not clamped"
+        return ", ".join([f"depth to {self.maximum:g} m", *(["Garg crop"] if self.garg else []), scaled, clamped])
+
+
+DEPTH_PROTOCOLS = {
+    "depth": DepthProtocol(),
+    "kitti": DepthProtocol(garg=True),
+    "kitti-dcpi": DepthProtocol(garg=True, clamp=False),
+    "ddad": DepthProtocol(maximum=200.0),
+    "nuscenes": DepthProtocol(maximum=75.0),
+}
+"""The protocols of depth, by the names ``restorekit evaluate --protocol`` takes."""
+
+
+def get_depth_protocol(name: str) -> DepthProtocol:
+    """The protocol of that name; :class:`~restorekit.errors.UnknownNameError` if there is none."""
+    if name not in DEPTH_PROTOCOLS:
+        raise UnknownNameError("depth protocol", name, DEPTH_PROTOCOLS)
+    return DEPTH_PROTOCOLS[name]
+
+
+def read_depth(path: Path, scale: float = KITTI_SCALE) -> NDArray[np.float32]:
+    """A depth map ``(H, W)`` in metres, 0 where it is not known.
+
+    Args:
+        path: a 16-bit PNG or TIFF in steps of ``1 / scale`` metres, a TIFF of floats in metres, or a ``.npy`` file or the first
+            array of an ``.npz``, in metres.
+        scale: steps a metre of integers: 256 for KITTI, 1000 for millimetres.
+
+    Raises:
+        ImageError: for a file that cannot be read, has colours, or only 8 bits, too few for depths.
+    """
+    if path.suffix.lower() in _ARRAYS:
+        return _read_array(path)
+    picture = images.read(path)
+    if not picture.is_grey:
+        raise ImageError(f"{path} has colours: it is a picture of depths, not a depth map", "Give 16-bit grey or .npy")
+    if picture.bit_depth == 8:
+        raise ImageError(f"{path} has 8 bits, too few for depths", "Give 16-bit grey or .npy")
+    values = picture.pixels[:, :, 0].astype(np.float32)
+    return values / np.float32(scale) if picture.bit_depth == 16 else values
+
+
+def evaluate_depth(
+    predictions: str | Path,
+    truths: str | Path,
+    protocol: DepthProtocol | None = None,
+    *,
+    inverse: bool = False,
+    scale: float = KITTI_SCALE,
+    progress: Callable[[int, int, Score], None] | None = None,
+) -> Report:
+    """Score predicted depth maps against true ones, paired by name.
+
+    A prediction of another size than its truth is enlarged as inverse depth, bilinearly, as the papers do.
+
+    Args:
+        predictions: a folder, or one file; see :func:`read_depth`.
+        truths: a folder with the same names, or one file.
+        protocol: what is compared; None for all depths to 80 m.
+        inverse: predictions are inverse depth, or disparity up to a factor.
+        scale: steps a metre of integers.
+        progress: called after each map with the number done, the number in all, and the newest score.
+
+    Raises:
+        DataError: for what does not pair, or a truth without a depth to compare.
+        ImageError: for a file that is no depth map.
+    """
+    protocol = protocol or DepthProtocol()
+    pairs = find_pairs(Path(predictions), Path(truths), _is_depth_map)
+    scores = []
+    for number, pair in enumerate(pairs, 1):
+        truth, predicted = (_tensor(read_depth(path, scale)) for path in (pair.target, pair.image))
+        if not bool((predicted > 0).all()):
+            raise DataError(f"{pair.image} holds depths that are not positive", "Predict a depth for every pixel")
+        height, width = truth.shape[-2:]
+        found = depth_scores(
+            depth_at(predicted if inverse else 1 / predicted, height, width),
+            truth,
+            maximum=protocol.maximum,
+            garg=protocol.garg,
+            scale_by_median=protocol.scale_by_median,
+            clamp=protocol.clamp,
+        )
+        if not found.count.item():
+            raise DataError(f"{pair.target} has no depth to compare under this protocol", "Remove it, or widen the limits")
+        scores.append(Score(pair.name, "predicted", found.mean()))
+        if progress is not None:
+            progress(number, len(pairs), scores[-1])
+    return Report(protocol, _NAMES, ("predicted",), tuple(scores))
+
+
+def _is_depth_map(path: Path) -> bool:
+    return path.suffix.lower() in _ARRAYS or images.is_image_path(path)
+
+
+def _read_array(path: Path) -> NDArray[np.float32]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        values = loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
+        array = np.squeeze(np.asarray(values, np.float32))
+    except (OSError, ValueError, IndexError, EOFError) as error:
+        raise ImageError(f"{path} cannot be read as an array: {error}", "Give a .npy file of numbers") from None
+    if array.ndim != 2:
+        raise ImageError(f"{path} has the shape {array.shape}, not (H, W)", "Give one depth map a file")
+    return np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _tensor(depth: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(depth))[None, None].double()

@@ -1,0 +1,133 @@
+"""The metrics by name: what each is called, which way is better, and what it sees of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from restorekit import metrics
+from restorekit.errors import DataError, RestoreKitError, SettingError, UnknownNameError
+from restorekit.evaluation.protocol import Protocol
+from restorekit.metrics import learned, multiscale, structural
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the numbers of a metric are read.
+
+    Attributes:
+        label: its title in tables.
+        decimals: digits worth showing.
+        higher: whether higher is better.
+    """
+
+    label: str
+    decimals: int
+    higher: bool
+
+
+@dataclass(frozen=True)
+class Metric(Scale):
+    """A metric of an image against its target.
+
+    Attributes:
+        compute: gives the scores of two batches ``(B, C, H, W)`` in [0, 1], as they were read, under a protocol.
+        minimum: the smallest side it can be taken of, border not counted.
+        needs: raises what stands in the way of it on this machine.
+    """
+
+    compute: Callable[[Tensor, Tensor, Protocol], Tensor]
+    minimum: int = 1
+    needs: Callable[[], None] = lambda: None
+
+
+def _psnr(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
+    return metrics.psnr(protocol.prepare(a), protocol.prepare(b))
+
+
+def _ssim(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
+    a, b = protocol.prepare(a), protocol.prepare(b)
+    if protocol.ssim == "gaussian":
+        return metrics.ssim(a, b)
+    if protocol.ssim == "3d":
+        return metrics.ssim3d(a, b)
+    return metrics.ssim_uniform(a, b, window=int(protocol.ssim.removeprefix("uniform-")))
+
+
+def _ms_ssim(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
+    return metrics.ms_ssim(protocol.prepare(a), protocol.prepare(b))
+
+
+def _lpips(backbone: learned.Backbone) -> Metric:
+    def compute(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
+        return metrics.lpips(*_colours(a, b, protocol), backbone)
+
+    title = {"alex": "LPIPS", "vgg": "LPIPS (VGG)", "squeeze": "LPIPS (SqueezeNet)"}[backbone]
+    return Metric(title, 4, False, compute, learned.MINIMUM, lambda: metrics.require_backbone(backbone))
+
+
+def _dists(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
+    return metrics.dists(*_colours(a, b, protocol))
+
+
+def _colours(a: Tensor, b: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
+    """Three channels, whatever the protocol's colour: networks were trained on nothing else."""
+    a, b = (protocol.prepare_colours(x).expand(-1, 3, -1, -1) for x in (a, b))
+    return a, b
+
+
+METRICS = {
+    "psnr": Metric("PSNR", 2, True, _psnr),
+    "ssim": Metric("SSIM", 4, True, _ssim, structural.WINDOW),
+    "ms-ssim": Metric("MS-SSIM", 4, True, _ms_ssim, multiscale.MINIMUM),
+    "lpips": _lpips("alex"),
+    "lpips-vgg": _lpips("vgg"),
+    "lpips-squeeze": _lpips("squeeze"),
+    "dists": Metric("DISTS", 4, False, _dists, learned.MINIMUM, lambda: metrics.require_backbone("vgg")),
+}
+"""The metrics ``restorekit evaluate --metric`` takes."""
+
+_DEPTH = {"abs_rel": 4, "sq_rel": 4, "rmse": 3, "rmse_log": 4, "a1": 4, "a2": 4, "a3": 4}
+
+DEFAULT = ("psnr", "ssim")
+
+
+def get_metric(name: str) -> Metric:
+    """The metric of that name; :class:`~restorekit.errors.UnknownNameError` if there is none."""
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    return METRICS[name]
+
+
+def scale_of(name: str) -> Scale:
+    """How the numbers of a metric are read, of images or of depth."""
+    if name in _DEPTH:
+        return Scale(name, _DEPTH[name], name.startswith("a") and name != "abs_rel")
+    return get_metric(name)
+
+
+def usable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of the metrics that can be taken on this machine, and for each of the others a sentence that says why not.
+
+    Raises:
+        UnknownNameError: for a name no metric has.
+        DataError: if none can be taken.
+    """
+    found, notes = [], []
+    for name in dict.fromkeys(names):
+        metric = get_metric(name)
+        try:
+            metric.needs()
+        except RestoreKitError as error:
+            notes.append(f"{metric.label} left out: {error}")
+        else:
+            found.append(name)
+    if not names:
+        raise SettingError("there is no metric to take", f"Name some of {', '.join(METRICS)}")
+    if not found:
+        raise DataError("no metric can be taken. " + " ".join(notes).rstrip("."))
+    return tuple(found), tuple(notes)

@@ -1,0 +1,122 @@
+"""What is measured: images as they lie there, models, classical baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit import images
+from restorekit.errors import UnknownNameError, UsageError
+from restorekit.evaluation.baselines import BASELINES, apply_baseline
+
+if TYPE_CHECKING:
+    from restorekit.inference import Restorer
+
+INPUT = "input"
+"""The subject that is the image before restoration; gains are counted from it."""
+
+RESTORED = "restored"
+"""The subject that is images which were restored before; there are no inputs then."""
+
+Picture = images.Image | NDArray[Any]
+"""An image in memory: as :func:`restorekit.images.read` gives it, or an array ``(H, W)`` or ``(H, W, C)``."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image to be restored, or restored already, and what it should look like.
+
+    Attributes:
+        name: what tables call it.
+        image: the image.
+        target: what it should look like.
+        psf: ``(h, w)`` of sum 1, where the blur is known.
+    """
+
+    name: str
+    image: Picture
+    target: Picture
+    psf: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a subject makes of a sample: its image, and the images of all its heads if it has several."""
+
+    image: Picture
+    candidates: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something whose images are scored.
+
+    Attributes:
+        name: what tables call it.
+        restore: gives its answer for a sample.
+    """
+
+    name: str
+    restore: Callable[[Sample], Answer]
+
+
+def as_it_is(name: str) -> Subject:
+    """The samples' own images: restored before, or the input."""
+    return Subject(name, lambda sample: Answer(sample.image))
+
+
+def from_baseline(name: str) -> Subject:
+    """A classical method of :data:`~restorekit.evaluation.baselines.BASELINES`.
+
+    Raises:
+        UnknownNameError: for a name no baseline has.
+    """
+    if name not in BASELINES:
+        raise UnknownNameError("baseline", name, BASELINES)
+    if name == INPUT:
+        return as_it_is(INPUT)
+    return Subject(name, lambda sample: Answer(apply_baseline(name, to_floats(sample.image), sample.psf)))
+
+
+def from_restorer(restorer: Restorer, *, candidates: bool = False, exact: bool = False) -> Subject:
+    """A model.
+
+    Args:
+        restorer: runs it.
+        candidates: score the images of its heads too, if it has several.
+        exact: give it images as floats, so that its answers are not rounded to the input's depth: for protocols that do not
+            round, or not in the same way.
+    """
+
+    def restore(sample: Sample) -> Answer:
+        picture = as_image(sample.image)
+        if exact:
+            picture = picture.replace_pixels(images.to_float(picture.pixels))
+        inputs: dict[str, Any] = {"psf": sample.psf} if "psf" in restorer.method.extra_inputs else {}
+        result = restorer(picture, candidates=candidates and "heads" in restorer.extras, **inputs)
+        return Answer(result.image, result.candidates)
+
+    return Subject(restorer.name, restore)
+
+
+def check_subjects(subjects: Sequence[Subject]) -> None:
+    """Raise ``UsageError`` if there is none, or two have one name."""
+    names = [subject.name for subject in subjects]
+    if not names:
+        raise UsageError("there is nothing to score", "Name a model or a baseline")
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"'{double}' would be scored twice", "Name each once")
+
+
+def as_image(picture: Picture) -> images.Image:
+    """The picture as an :class:`~restorekit.images.Image`."""
+    return images.Image.from_array(picture) if isinstance(picture, np.ndarray) else picture
+
+
+def to_floats(picture: Picture) -> NDArray[np.float32]:
+    """The picture without alpha, ``(H, W, C)`` float32 in [0, 1], C = 1 or 3."""
+    return images.to_float(as_image(picture).pixels)
