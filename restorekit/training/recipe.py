@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -336,6 +336,8 @@ def shipped_recipes() -> dict[str, Path]:
 def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
     """The recipe in a file, or the shipped one of that name, with ``"section.key=value"`` assignments applied.
 
+    ``"key=value"`` will do where only one section has such a key.
+
     Raises:
         UnknownNameError: for a name that is neither, and for keys that no recipe has.
         SettingError: for values that do not hold.
@@ -346,9 +348,19 @@ def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
         if str(source) not in known:
             raise UnknownNameError("recipe", str(source), known)
         path = known[str(source)]
-    table = override(read_toml(path), assignments)
+    table = override(read_toml(path), [_with_section(assignment) for assignment in assignments])
     recipe = from_table(Recipe, {"name": path.stem, **table}, str(path))
     if recipe.data.is_empty:
         raise SettingError(f"{path} names no photographs", 'Add clean = ["folder"], pairs, noisy or videos to [data]')
     tasks = recipe.card.tasks or get_method(recipe.method).tasks
     return replace(recipe, card=replace(recipe.card, tasks=tasks))
+
+
+def _with_section(assignment: str) -> str:
+    """``"steps=30"`` as ``"train.steps=30"``; what has a section, or belongs to none, as it is."""
+    key = assignment.partition("=")[0].strip()
+    if "." in key or key in (field.name for field in fields(Recipe)):
+        return assignment
+    sections = {"data": DataSettings, "train": TrainSettings, "report": ReportSettings, "card": CardSettings}
+    owners = [name for name, kind in sections.items() if key.replace("-", "_") in (field.name for field in fields(kind))]
+    return f"{owners[0]}.{assignment}" if len(owners) == 1 else assignment

@@ -46,6 +46,13 @@ def test_assignments_override(recipe: Path) -> None:
     assert loaded.data.clean == (Path("a"), Path("b"))
 
 
+def test_a_key_that_one_section_has_needs_no_section(recipe: Path) -> None:
+    loaded = load_recipe(recipe, ["steps=30", "learning-rate=0.5", "validate_every=7"])
+    assert (loaded.train.steps, loaded.train.learning_rate, loaded.report.validate_every) == (30, 0.5, 7)
+    with pytest.raises(UnknownNameError, match="unknown key 'stepz'"):
+        load_recipe(recipe, ["stepz=30"])
+
+
 def test_pairs_are_paths_or_tables(recipe: Path) -> None:
     loaded = load_recipe(recipe, ["data.clean=[]", 'data.pairs=["a", {folder="b", layout="gopro"}]'])
     assert [pair_folder(entry) for entry in loaded.data.pairs] == [PairFolder(Path("a")), PairFolder(Path("b"), "gopro")]

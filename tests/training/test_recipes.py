@@ -1,0 +1,71 @@
+"""The shipped recipes: each compact one is run for a few steps as it stands but for its size, and has to lower its loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from restorekit.methods import get_method, list_methods
+from restorekit.training import load_recipe
+from restorekit.training.learner import Learner
+from restorekit.training.recipe import shipped_recipes
+from restorekit.training.sources import training_source
+
+COMPACT = [name for name in shipped_recipes() if name.endswith("-compact")]
+SMALLER = ["steps=40", "batch=2", "patch=60", "warmup=0", "precision=fp32", "compile=false", "ema=0"]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(3):
+        coarse = PIL.Image.fromarray(rng.integers(0, 256, (24, 30, 3), dtype=np.uint8))
+        coarse.resize((300, 240), PIL.Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    return folder
+
+
+def smaller(name: str, photos: Path) -> Any:
+    own = {
+        "dcpi-depth-compact": [
+            "data.videos=[]",
+            "data.validation_depth=[]",
+            "corridors=1",
+            "config.height=64",
+            "config.width=96",
+        ],
+    }.get(name, [f'data.clean=["{photos}"]', "data.validation=[]"])
+    return load_recipe(name, [*SMALLER, *own])
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_every_method_has_both_recipes(method: str) -> None:
+    assert {f"{method}-compact", f"{method}-paper"} <= shipped_recipes().keys()
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.endswith("-paper")])
+def test_published_recipes_are_complete(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.preset == "paper" and recipe.train.ema == 0 and recipe.train.precision == "fp32"
+    get_method(recipe.method).objective(recipe.method_config(), recipe.objective)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPACT)
+def test_a_few_steps_lower_the_loss_of_a_batch(name: str, photos: Path) -> None:
+    recipe = smaller(name, photos)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    learner = Learner(recipe, get_method(recipe.method), recipe.method_config(), fabric)
+    batch = training_source(recipe, torch.device("cpu")).batch(0, recipe.train.batch, recipe.train.patch)
+    totals = []
+    for step in range(8):
+        losses = learner.learn(batch, step)
+        totals.append(sum(float(value) for key, value in losses.items() if key != "gradient"))
+    assert min(totals[-2:]) < totals[0], totals
