@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.layers.tracing import is_exported
+
 
 def local_mean(x: Tensor, window: tuple[int, int]) -> Tensor:
     """The mean of ``(B, C, H, W)`` over a window around each pixel, as TLC takes it.
@@ -17,6 +19,8 @@ def local_mean(x: Tensor, window: tuple[int, int]) -> Tensor:
     a fifth of the rounding error; they run in float32 at least, for a sum over hundreds of pixels overruns
     bfloat16.
     """
+    if is_exported():
+        return _means_at_any_size(_means_at_any_size(x, window[0], 2), window[1], 3)
     height, width = x.shape[-2:]
     if window[0] >= height and window[1] >= width:
         return x.mean((2, 3), keepdim=True)
@@ -36,6 +40,17 @@ def _box_mean(x: Tensor, size: int, dim: int) -> Tensor:
     first = sums.narrow(dim, size - 1, 1)
     rest = sums.narrow(dim, size, length - size) - sums.narrow(dim, 0, length - size)
     return torch.cat([first, rest], dim).div_(size)
+
+
+def _means_at_any_size(x: Tensor, size: int, dim: int) -> Tensor:
+    """One direction of :func:`local_mean`, replicated outwards, without a condition on the size of the map."""
+    positions = torch.arange(x.shape[dim], device=x.device)
+    length = positions[-1:] + 1
+    span = length.clamp_max(size)
+    first = torch.minimum((positions - (span - 1) // 2).clamp_min(0), length - span)
+    sums = x.cumsum(dim)
+    sums = torch.cat([torch.zeros_like(sums.narrow(dim, 0, 1)), sums], dim)
+    return (sums.index_select(dim, first + span) - sums.index_select(dim, first)) / span.to(x.dtype)
 
 
 def coarse_local_mean(x: Tensor, window: tuple[int, int], cells: int) -> Tensor:

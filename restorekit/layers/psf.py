@@ -17,7 +17,7 @@ def unit_sum(psf: Tensor) -> Tensor:
 def pad_to_square(psf: Tensor) -> Tensor:
     """``(B, 1, kh, kw)`` with zeros around it up to the longer side, centre on centre."""
     kh, kw = psf.shape[-2:]
-    side = max(kh, kw)
+    side = torch.sym_max(kh, kw)  # type: ignore[no-untyped-call]  # the plain one would fix which is the longer in a graph
     top, left = side // 2 - kh // 2, side // 2 - kw // 2
     return F.pad(psf, (left, side - kw - left, top, side - kh - top))
 
