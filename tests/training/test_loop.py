@@ -312,3 +312,45 @@ def test_two_processes_learn_what_one_does(recipe: Recipe, tmp_path: Path) -> No
     shared = weights(tmp_path / "two" / "tiny.toml")
     assert all(torch.allclose(whole[key], shared[key], atol=1e-5) for key in whole)
     assert columns(tmp_path / "two" / "validation.csv")[-1]["step"] == "8"
+
+
+ADVERSARIAL = """
+method = "rrformer"
+[config]
+dim = 8
+depths = [1]
+heads = [2]
+n_feats = 8
+hyper_levels = 1
+[objective]
+lambda_gan = 0.01
+gan_from = 2
+discriminator = "disc_patch"
+[data]
+clean = ["{folder}"]
+degradation = "reflection"
+[train]
+steps = 5
+batch = 2
+patch = 64
+learning_rate = 1e-3
+clip = 1.0
+[report]
+log_every = 1
+checkpoint_every = 1
+"""
+
+
+def test_a_discriminator_learns_beside_the_network_and_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "gan.toml"
+    path.write_text(ADVERSARIAL.format(folder=tmp_path / "photos"))
+    adversarial = load_recipe(path)
+    whole = weights(train(adversarial, tmp_path / "whole"))
+    rows = columns(tmp_path / "whole" / "train.csv")
+    assert [bool(row["gan"] and row["discriminator"]) for row in rows] == [False, False, True, True, True]
+    with pytest.raises(KilledError):
+        train(adversarial, tmp_path / "killed", reporter=KillAt(4))
+    resumed = weights(train(adversarial, tmp_path / "killed"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    states = torch.load(tmp_path / "whole" / "checkpoints" / "last.pt", weights_only=True)
+    assert states["discriminator_optimiser"]["state"][0]["step"] == 3

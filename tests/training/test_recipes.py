@@ -12,10 +12,12 @@ import torch
 from lightning_fabric import Fabric
 
 from restorekit.methods import get_method, list_methods
-from restorekit.training import load_recipe
+from restorekit.training import load_recipe, train
 from restorekit.training.learner import Learner
 from restorekit.training.recipe import shipped_recipes
+from restorekit.training.report import Reporter
 from restorekit.training.sources import training_source
+from restorekit.zoo import load_card, load_network
 
 COMPACT = [name for name in shipped_recipes() if name.endswith("-compact")]
 SMALLER = ["steps=40", "batch=2", "patch=60", "warmup=0", "precision=fp32", "compile=false", "ema=0"]
@@ -32,7 +34,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def smaller(name: str, photos: Path) -> Any:
+def smaller(name: str, photos: Path, *changes: str) -> Any:
     own = {
         "dcpi-depth-compact": [
             "data.videos=[]",
@@ -42,7 +44,7 @@ def smaller(name: str, photos: Path) -> Any:
             "config.width=96",
         ],
     }.get(name, [f'data.clean=["{photos}"]', "data.validation=[]"])
-    return load_recipe(name, [*SMALLER, *own])
+    return load_recipe(name, [*SMALLER, *own, *changes])
 
 
 @pytest.mark.parametrize("method", list_methods())
@@ -69,3 +71,28 @@ def test_a_few_steps_lower_the_loss_of_a_batch(name: str, photos: Path) -> None:
         losses = learner.learn(batch, step)
         totals.append(sum(float(value) for key, value in losses.items() if key != "gradient"))
     assert min(totals[-2:]) < totals[0], totals
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAtOnce(Reporter):
+    """Ends a run in its second step, as a kill would."""
+
+    def logged(self, step: int, values: dict[str, float]) -> None:
+        if step == 2:
+            raise KilledError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPACT)
+def test_every_method_goes_on_where_it_was_killed(name: str, photos: Path, tmp_path: Path) -> None:
+    recipe = smaller(name, photos, "steps=2", "patch=40", "checkpoint_every=1", "log_every=1", "ema=0.5")
+    whole = train(recipe, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "killed", reporter=KillAtOnce())
+    resumed = train(recipe, tmp_path / "killed")
+    assert whole is not None and resumed is not None
+    a, b = (load_network(load_card(card)).state_dict() for card in (whole, resumed))
+    assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
