@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from restorekit.methods import Batch, Method, Objective, Prediction
-from restorekit.metrics import depth_scores, psnr, ssim
+from restorekit.metrics import best_overall, best_single, depth_scores, psnr, ssim
 from restorekit.training.sources import ValidationSet
 
 CEILING = 50.0
@@ -101,11 +101,16 @@ def _looks(fabric: Fabric, method: Method[Any], config: Any, network: nn.Module,
 
 
 def _score_images(looks: Iterator[_Look], pictures: Path | None, samples: int) -> Scores:
-    """PSNR in dB and SSIM over RGB, peak 1; a PSNR counts as :data:`CEILING` at most. Gains are over the degraded input."""
-    rows = []
+    """PSNR in dB and SSIM over RGB, peak 1; a PSNR counts as :data:`CEILING` at most. Gains are over the degraded input.
+
+    Of methods with several heads also what choosing the best of them for each photograph would give, and what the best one alone.
+    """
+    rows, heads = [], []
     for number, look in enumerate(looks):
         image, target, result = look.batch.input, look.batch.target, look.prediction.image.clamp(0, 1)
         rows.append([float(psnr(result, target)), float(ssim(result, target)), float(psnr(image, target))])
+        if hasattr(look.prediction, "heads"):
+            heads.append(_head_scores(look.prediction.heads, target))
         if pictures is not None and number < samples:
             _save([image, result, target], pictures / f"{look.name}.png")
     table = torch.tensor(rows, dtype=torch.float64)
@@ -113,7 +118,16 @@ def _score_images(looks: Iterator[_Look], pictures: Path | None, samples: int) -
     gain, worst = float((after - before).mean()), float((after - before).min())
     values = {"psnr": float(after.mean()), "ssim": float(table[:, 1].mean()), "gain": gain, "worst_gain": worst}
     summary = f"PSNR {values['psnr']:.2f} dB ({gain:+.2f} over the input, worst {worst:+.2f}), SSIM {values['ssim']:.4f}"
+    if heads:
+        table = torch.stack(heads)
+        values |= {"best_overall": best_overall(table), "best_single": best_single(table).score}
+        summary += f"; best of the heads {values['best_overall']:.2f}, best single head {values['best_single']:.2f} dB"
     return Scores(values, "psnr", float(before.mean()), values["psnr"], summary)
+
+
+def _head_scores(heads: Tensor, target: Tensor) -> Tensor:
+    """PSNR of each head of ``(1, n, 3, H, W)``, ``(n,)``."""
+    return torch.stack([psnr(head.clamp(0, 1), target).squeeze() for head in heads.unbind(1)]).clamp_max(CEILING)
 
 
 def _score_depth(looks: Iterator[_Look], pictures: Path | None, samples: int) -> Scores:

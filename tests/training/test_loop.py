@@ -94,7 +94,9 @@ def test_a_run_leaves_card_weights_curves_and_pictures(recipe: Recipe, tmp_path:
     assert card.training["steps"] in (4, 8) and card.training["recipe_sha256"] == recipe.digest()
     assert card.scores[0].metric == "PSNR" and card.scores[0].input > 5
     assert [row["step"] for row in columns(run / "train.csv")] == [str(step) for step in range(1, 9)]
-    assert [row["step"] for row in columns(run / "validation.csv")] == ["4", "8"]
+    validations = columns(run / "validation.csv")
+    assert [row["step"] for row in validations] == ["4", "8"]
+    assert all(float(row["best_overall"]) >= float(row["best_single"]) > 5 for row in validations)
     picture = PIL.Image.open(run / "samples" / "step-0000008" / "0.png")
     assert picture.size[0] == 3 * 80 and picture.size[1] == 72
     assert load_network(card)(torch.rand(1, 3, 20, 20)).shape == (1, 2, 3, 20, 20)
