@@ -27,6 +27,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from restorekit.inference.memory import peak_memory
 from restorekit.methods import get_method, list_methods
 
 ENOUGH_SECONDS = 20.0
@@ -88,13 +89,6 @@ def measure(case: Case) -> Figures:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     weights = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
     return Figures(parameters, counter.get_total_flops() // 2, min(seconds), weights + grown)
-
-
-def peak_memory() -> int:
-    """The most memory this process ever had, in bytes."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure_apart(case: Case) -> Figures | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from restorekit import __version__
-from restorekit.cli import compare, degrade, evaluate, importing, models, restore, train
+from restorekit.cli import compare, degrade, evaluate, exporting, importing, models, restore, train
 
 app = typer.Typer(
     name="restorekit",
@@ -22,6 +22,7 @@ app = typer.Typer(
 restore.register(app)
 models.register(app)
 importing.register(app)
+exporting.register(app)
 evaluate.register(app)
 compare.register(app)
 degrade.register(app)

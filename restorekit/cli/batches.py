@@ -28,12 +28,16 @@ class Work:
         model: the model's name, if there is one.
         settings: what shapes the results, as plain values; a result made with others is out of date.
         prepare: gives what makes the products of an image and tells the view how far it is; called only if there is work.
+        first: done before that, also only if there is work, and may show what it likes.
+        strips: whether ``prepare``'s images may stay in their files; see :class:`restorekit.inference.folder.FileOptions`.
     """
 
     verb: str
     model: str | None
     settings: Mapping[str, Any]
     prepare: Callable[[BatchView], Compute]
+    first: Callable[[], None] | None = None
+    strips: bool | None = False
 
 
 def run_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOptions, report: ReportOptions) -> None:
@@ -45,8 +49,10 @@ def run_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOptio
     begin = time.perf_counter()
     settings = {**work.settings, "quality": outputs.quality, "strip": outputs.strip}
     batch = Batch(plan, settings, overwrite=outputs.overwrite)
-    files = FileOptions(outputs.quality, outputs.strip, inputs.max_pixels)
+    files = FileOptions(outputs.quality, outputs.strip, inputs.max_pixels, work.strips)
     known: list[Outcome] = []
+    if work.first is not None and batch.pending:
+        work.first()
     if work.model and batch.pending:
         console.say(f"{work.verb} with {work.model}")
     try:

@@ -127,6 +127,8 @@ class BatchView:
 
 def name_of_source(job: Job) -> str:
     """What messages call an input."""
+    if job.frame is not None:
+        return f"{job.source}, frame {job.frame + 1}"
     return str(job.source) if job.source is not None else "standard input"
 
 

@@ -81,8 +81,8 @@ def _plan(inputs: InputOptions, outputs: OutputOptions, pairs: bool) -> Plan:
     if STREAM in inputs.inputs or outputs.output in (None, STREAM) or outputs.format not in (None, "png"):
         raise UsageError("--pairs writes PNG files to two folders", "Name images and, with -o, one folder for both")
     degraded, clean = (os.path.join(str(outputs.output), name, "") for name in ("input", "target"))
-    # The clean partner goes where a restored image's map of its spread would: beside the result, and checked as the result is.
-    return plan(inputs.inputs, suffix="degraded", output=degraded, format="png", recursive=inputs.recursive, spread=clean)
+    maps = {"clean": clean}
+    return plan(inputs.inputs, suffix="degraded", output=degraded, format="png", recursive=inputs.recursive, maps=maps)
 
 
 def _degrader(choice: DegradationOptions, table: dict[str, Any]) -> Compute:
@@ -93,6 +93,6 @@ def _degrader(choice: DegradationOptions, table: dict[str, Any]) -> Compute:
 
     def compute(image: Image, job: Job) -> Products:
         degraded, clean = make_pair(degradation, image, choice.seed)
-        return Products(degraded, spread=clean if choice.pairs else None)
+        return Products(degraded, maps={"clean": clean} if choice.pairs else {})
 
     return compute

@@ -35,6 +35,14 @@ class Precision(str, Enum):
     fp16 = "fp16"
 
 
+class Backend(str, Enum):
+    """What can run a network."""
+
+    auto = "auto"
+    torch = "torch"
+    onnx = "onnx"
+
+
 def parse_bytes(text: str) -> int:
     """``"4GiB"``, ``"500MB"``, ``"2g"`` or a plain number, in bytes."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", text.lower())
@@ -118,8 +126,8 @@ class ReportOptions:
 
 
 @dataclass(frozen=True)
-class EngineOptions:
-    """How a network is run."""
+class DeviceOptions:
+    """Where a network is run, and in what."""
 
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to compute.", rich_help_panel=ENGINE)] = (
         "auto"
@@ -130,6 +138,28 @@ class EngineOptions:
             help="Precision of the network; a result that is not finite is computed again in fp32.", rich_help_panel=ENGINE
         ),
     ] = Precision.auto
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The options as :class:`restorekit.Restorer` takes them."""
+        return {"device": self.device, "precision": self.precision.value}
+
+
+@dataclass(frozen=True)
+class EngineOptions(DeviceOptions):
+    """How a network is run."""
+
+    backend: Annotated[
+        Backend,
+        typer.Option(
+            help="What runs the network; auto takes ONNX Runtime for .onnx files, else PyTorch.", rich_help_panel=ENGINE
+        ),
+    ] = Backend.auto
+    provider: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Of ONNX Runtime: cpu, cuda, tensorrt, coreml, openvino, directml.", rich_help_panel=ENGINE
+        ),
+    ] = "auto"
     tile: Annotated[
         int | None,
         typer.Option(
@@ -157,13 +187,8 @@ class EngineOptions:
 
     def as_arguments(self) -> dict[str, Any]:
         """The options as :class:`restorekit.Restorer` takes them."""
-        return {
-            "device": self.device,
-            "precision": self.precision.value,
-            "tile": self.tile,
-            "overlap": self.overlap,
-            "memory": self.memory,
-        }
+        tiles = {"tile": self.tile, "overlap": self.overlap, "memory": self.memory}
+        return {**super().as_arguments(), **tiles, "backend": self.backend.value, "provider": self.provider}
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

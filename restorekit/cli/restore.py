@@ -1,4 +1,4 @@
-"""``restorekit deblur`` and ``restorekit infer``: images in, better images out."""
+"""``restorekit deblur``, ``denoise`` and their like, and ``restorekit infer``: images in, better images out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from restorekit.cli.adapt import Adaptation, AdaptOptions, adapting
+from restorekit.cli.depth import depth
 from restorekit.cli.options import (
+    ENGINE,
     MODEL,
     EngineOptions,
     InputOptions,
@@ -19,21 +22,21 @@ from restorekit.cli.options import (
     command,
     complete_model,
 )
+from restorekit.cli.verbs import VERBS, choose_card, suffix_of
 from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
     from restorekit.cli.console import BatchView
-    from restorekit.images import Image
+    from restorekit.images import Image, LargeImage
     from restorekit.inference.extras import Extras
     from restorekit.inference.folder import Compute
-    from restorekit.inference.inputs import Job
+    from restorekit.inference.inputs import Job, Plan
+    from restorekit.inference.result import Restoration
+    from restorekit.training.recipe import Recipe
     from restorekit.zoo import Card
 
-VERBS = {"deblur": "Sharpen photographs blurred by a moving camera or moving things."}
-"""The verbs that choose a model by themselves, each a task of the zoo, and their help."""
-
-SUFFIXES = {"deblur": "deblurred"}
-"""What a result is called beside its input, by task; ``restored`` for the others."""
+ADAPT_STEPS = 200
+"""Steps of ``denoise --adapt`` by default."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,44 @@ class ModelOptions:
             rich_help_panel=MODEL,
         ),
     ] = None
+    reflection: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Write what was taken away, of models for dereflect; a folder if there are several inputs.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    show_kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Write the deblurring kernels of deeprft models, mid-grey for 0; a folder if there are several inputs.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+
+    strips: Annotated[
+        bool | None,
+        typer.Option(
+            "--strips/--no-strips",
+            help="Leave images in their files and restore them strip by strip, TIFF to TIFF; by default those that are too large "
+            "for memory.",
+            show_default=False,
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+
+    def maps(self) -> dict[str, str]:
+        """What is to be written besides the image, by the names of the fields of predictions, and where."""
+        places = {"spread": self.spread, "reflection": self.reflection, "kernels": self.show_kernel}
+        return {name: place for name, place in places.items() if place is not None}
 
 
 def register(app: typer.Typer) -> None:
     """Add a command for every verb, and ``infer``."""
-    for verb, text in VERBS.items():
-        app.command(verb, help=text)(command(_restoring(verb)))
+    for name, verb in VERBS.items():
+        app.command(name, help=verb.help)(command(depth if name == "depth" else _restoring(name)))
     app.command("infer", help="Restore with a model you name, whatever it is for.")(command(_restoring(None)))
 
 
@@ -92,9 +127,19 @@ def _restoring(task: str | None) -> Callable[..., None]:
     def run(
         inputs: InputOptions, outputs: OutputOptions, choice: ModelOptions, engine: EngineOptions, report: ReportOptions
     ) -> None:
-        restore(task, inputs, outputs, choice, engine, report)
+        restore(task, inputs, outputs, choice, AdaptOptions(), engine, report)
 
-    return run
+    def run_adaptable(
+        inputs: InputOptions,
+        outputs: OutputOptions,
+        choice: ModelOptions,
+        adapt: AdaptOptions,
+        engine: EngineOptions,
+        report: ReportOptions,
+    ) -> None:
+        restore(task, inputs, outputs, choice, adapt, engine, report)
+
+    return run_adaptable if task is not None and VERBS[task].learner else run
 
 
 def restore(
@@ -102,49 +147,65 @@ def restore(
     inputs: InputOptions,
     outputs: OutputOptions,
     choice: ModelOptions,
+    adapt: AdaptOptions,
     engine: EngineOptions,
     report: ReportOptions,
 ) -> None:
-    """Restore the inputs with the task's default model, or with the one that was named."""
+    """Restore the inputs with the task's default model, or with the one that was named, adapted to them if it is asked for."""
     from restorekit.cli.batches import Work, run_batch
     from restorekit.inference.inputs import plan
 
-    card = _choose_card(task, choice.model)
-    suffix = SUFFIXES.get(task or card.tasks[0], "restored")
+    adapt.check()
+    card = choose_card(task, choice.model, fresh=adapt.from_scratch)
     jobs = plan(
         inputs.inputs,
-        suffix=suffix,
+        suffix=suffix_of(task or card.tasks[0]),
         output=outputs.output,
         format=outputs.format,
         recursive=inputs.recursive,
         candidates=choice.candidates,
-        spread=choice.spread,
+        maps=choice.maps(),
     )
     extras = _read_extras(card, choice)
-    work = Work(
-        task or "infer",
-        card.name,
-        _fingerprint(card, choice, extras, engine),
-        lambda view: _restorer(card, choice, extras, engine, view),
-    )
-    run_batch(work, jobs, inputs, outputs, report)
+    strips = _strips(card, choice)
+    steps, sources = adapt.steps(ADAPT_STEPS), _sources(jobs) if adapt.adapt else []
+    settings = _fingerprint(card, choice, extras, engine) | adapt.fingerprint(steps, [str(path) for path in sources])
+
+    def recipe() -> Recipe:
+        from restorekit.training.adapting import adapt_to_noise
+
+        return adapt_to_noise(card, sources, steps, fresh=adapt.from_scratch)
+
+    with adapting(adapt, recipe, engine.device, report.quiet) as adaptation:
+        name = card.name if adaptation is None else f"{card.name}-adapted"
+
+        def prepare(view: BatchView) -> Compute:
+            return _restorer(_taught(card, adaptation), choice, extras, engine, view)
+
+        work = Work(task or "infer", name, settings, prepare, None if adaptation is None else adaptation.run, strips)
+        run_batch(work, jobs, inputs, outputs, report)
 
 
-def _choose_card(task: str | None, name: str | None) -> Card:
-    from restorekit.zoo import default_card, load_card
+def _taught(card: Card, adaptation: Adaptation | None) -> Card:
+    return card if adaptation is None else adaptation.adapted()
 
-    if name is None:
-        if task is None:
-            raise UsageError("infer does not know which model to use", "Add --model NAME; `restorekit models` lists them")
-        return default_card(task)
-    card = load_card(name)
-    if card.is_template:
-        card.weights_path()  # says what to do
-    if task is not None and task not in card.tasks:
-        raise UsageError(
-            f"model '{card.name}' is for {' and '.join(card.tasks)}, not {task}", "Use `restorekit infer` to run it all the same"
-        )
-    return card
+
+def _sources(jobs: Plan) -> list[Path]:
+    """The photographs to learn from."""
+    sources = [job.source for job in jobs.jobs if job.source is not None]
+    if len(sources) < len(jobs.jobs):
+        raise UsageError("nothing can be learnt from standard input", "Name a file, or leave out --adapt")
+    return sources
+
+
+def _strips(card: Card, choice: ModelOptions) -> bool | None:
+    """Whether images may stay in their files: not if more than the answer is wanted, or if the method sees images whole."""
+    more = choice.candidates or bool(choice.maps())
+    whole = card.restoration_method().tiling(card.parsed_config()).whole
+    if choice.strips and (more or whole):
+        reason = "sees images whole" if whole else "gives the answer alone in strips"
+        raise UsageError(f"model '{card.name}' {reason}", "Leave out --strips, or what is wanted besides the answer")
+    return False if more or whole else choice.strips
 
 
 def _read_extras(card: Card, choice: ModelOptions) -> Extras:
@@ -162,28 +223,49 @@ def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: Engin
         "weights": card.weights and card.weights.sha256,
         "strength": choice.strength,
         "candidates": choice.candidates,
-        "spread": choice.spread is not None,
+        "maps": sorted(choice.maps()),
         "precision": engine.precision.value,
         **{name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in extras.items()},
     }
 
 
 def _restorer(card: Card, choice: ModelOptions, extras: Extras, engine: EngineOptions, view: BatchView) -> Compute:
+    from restorekit.images import LargeImage
     from restorekit.inference import Restorer
     from restorekit.inference.folder import Products
 
     restorer = Restorer.from_card(card, **engine.as_arguments())
 
-    def compute(image: Image, job: Job) -> Products:
+    def compute(image: Image | LargeImage, job: Job) -> Products:
+        def note(text: str) -> None:
+            view.note(job, text)
+
+        if isinstance(image, LargeImage):
+            answer, run = restorer.restore_large(image, strength=choice.strength, **extras, progress=view.tiles, on_note=note)
+            return Products(answer, run=run)
+        wanted = [name for name, _ in job.maps]
         result = restorer(
             image,
             strength=choice.strength,
             candidates=choice.candidates,
-            spread=job.spread is not None,
+            spread="spread" in wanted,
+            maps=[name for name in wanted if name != "spread"],
             **extras,
             progress=view.tiles,
-            on_note=lambda text: view.note(job, text),
+            on_note=note,
         )
-        return Products(result.image, result.candidates, result.spread, result.run)
+        return Products(result.image, result.candidates, {name: _picture(name, result) for name in wanted}, result.run)
 
     return compute
+
+
+def _picture(name: str, result: Restoration) -> Image:
+    """A map to be looked at: as it is, or with 0 as mid-grey where its values have no meaning of their own."""
+    from restorekit import images
+
+    if name == "spread" and result.spread is not None:
+        return result.spread
+    values = result.maps[name]
+    if name == "kernels":
+        values = 0.5 + values / max(2 * float(abs(values).max()), 1e-12)
+    return images.Image.from_array(images.quantise(values, "uint16"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,8 @@ from restorekit.data.problems import refuse
 from restorekit.data.streams import TRAINING
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError, ImageError
+from restorekit.images.video import is_video_path, read_frames
 from restorekit.methods import Batch
-
-EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-"""Of files that are read as videos."""
 
 FOCAL = 0.866
 """Focal length, as a share of the width, of a camera that nobody knows better: 60 degrees from side to side."""
@@ -68,10 +67,10 @@ def _clips(source: Path, size: tuple[int, int], intrinsics: Sequence[float]) -> 
     if source.is_file():
         yield from _clip(source, _video_frames(source, size), intrinsics)
         return
-    inside = sorted(source.iterdir())
+    inside = sorted(source.iterdir(), key=in_order)
     yield from _clip(source, _image_frames([path for path in inside if images.is_image_path(path)], size), intrinsics)
     for path in inside:
-        if path.is_dir() or path.suffix.lower() in EXTENSIONS:
+        if path.is_dir() or is_video_path(path):
             yield from _clips(path, size, intrinsics)
 
 
@@ -97,20 +96,13 @@ def _image_frames(paths: Sequence[Path], size: tuple[int, int]) -> tuple[list[Te
 
 
 def _video_frames(path: Path, size: tuple[int, int]) -> tuple[list[Tensor], tuple[int, int]]:
-    import cv2
-
-    capture, frames, original = cv2.VideoCapture(str(path)), [], size
+    frames, original = [], size
     try:
-        while True:
-            there, frame = capture.read()
-            if not there:
-                break
+        for frame in read_frames(path):
             original = frame.shape[0], frame.shape[1]
-            frames.append(_resized(torch.from_numpy(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)).permute(2, 0, 1), size))
-    finally:
-        capture.release()
-    if not frames:
-        raise DataError(f"{path} cannot be read as a video", "Convert it to H.264 in an MP4 file, or to a folder of frames")
+            frames.append(_resized(torch.from_numpy(frame).permute(2, 0, 1), size))
+    except ImageError as error:
+        raise DataError(error.problem, error.remedy) from None
     return frames, original
 
 
@@ -119,6 +111,11 @@ def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
         return frame.contiguous()
     resized = F.interpolate(frame[None].float(), size, mode="bicubic", antialias=True)
     return resized[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def in_order(path: Path) -> list[tuple[int, str]]:
+    """Sorts files by the numbers in their names: ``frame-9`` comes before ``frame-10``."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def camera_matrix(source: Path, original: tuple[int, int], size: tuple[int, int], normalised: Sequence[float] = ()) -> Tensor:
@@ -174,29 +171,61 @@ class VideoTriplets:
     def batch(self, step: int, count: int, patch: int) -> Batch:
         """Batch number ``step``: ``count`` triplets, whole. Extras are those that ``dcpi-depth`` is taught with."""
         generator = seeded_generator(self.seed, TRAINING, step)
-        made = [self._triplet(generator) for _ in range(count)]
-        seen, true, intrinsics = (torch.stack(part) for part in zip(*made, strict=True))
-        extras = {
-            "previous": true[:, 0],
-            "next": true[:, 2],
-            "previous_input": seen[:, 0],
-            "next_input": seen[:, 2],
-            "intrinsics": intrinsics,
-            "step": torch.tensor(step),
-        }
-        return Batch(seen[:, 1], true[:, 1], extras)
+        return _batch([self._triplet(generator) for _ in range(count)], step)
+
+    def held_back(self, index: int, count: int) -> Batch:
+        """Triplet number ``index`` of ``count`` that lie evenly over all videos, as it was filmed, to watch a training by."""
+        number, time = self.middles[(2 * index + 1) * len(self.middles) // (2 * count)]
+        frames, intrinsics = self._frames(number, time)
+        return _batch([(frames, frames, intrinsics)], index)
+
+    def _frames(self, number: int, time: int) -> tuple[Tensor, Tensor]:
+        clip = self.clips[number]
+        return clip.frames[time - self.gap : time + self.gap + 1 : self.gap].float() / 255, clip.intrinsics.clone()
 
     def _triplet(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        number, time = self.middles[below(len(self.middles), generator)]
-        clip = self.clips[number]
-        frames = clip.frames[time - self.gap : time + self.gap + 1 : self.gap].float() / 255
-        intrinsics = clip.intrinsics.clone()
+        frames, intrinsics = self._frames(*self.middles[below(len(self.middles), generator)])
         mirror, change, *amounts = torch.rand(6, generator=generator).tolist()
         if mirror < 0.5:
             frames = frames.flip(3)
             intrinsics[0, 2] = frames.shape[3] - 1 - intrinsics[0, 2]
         seen = _jittered(frames, amounts) if self.jitter and change < 0.5 else frames
         return seen, frames, intrinsics
+
+
+def _batch(triplets: Sequence[tuple[Tensor, Tensor, Tensor]], step: int) -> Batch:
+    seen, true, intrinsics = (torch.stack(part) for part in zip(*triplets, strict=True))
+    extras = {
+        "previous": true[:, 0],
+        "next": true[:, 2],
+        "previous_input": seen[:, 0],
+        "next_input": seen[:, 2],
+        "intrinsics": intrinsics,
+        "step": torch.tensor(step),
+    }
+    return Batch(seen[:, 1], true[:, 1], extras)
+
+
+class TripletSet:
+    """Triplets to watch a training by, for want of true depth: by how well depth and motion explain one frame by the next.
+
+    Args:
+        triplets: where they are from; some of them are trained on too, which without truth is no cheating.
+        count: how many.
+    """
+
+    truth: ClassVar[Literal["none"]] = "none"
+
+    def __init__(self, triplets: VideoTriplets, count: int) -> None:
+        count = min(count, len(triplets))
+        self.names = [f"triplet-{index:02d}" for index in range(count)]
+        self._triplets = [triplets.held_back(index, count) for index in range(count)]
+
+    def __len__(self) -> int:
+        return len(self._triplets)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._triplets[index]
 
 
 def _jittered(frames: Tensor, amounts: Sequence[float]) -> Tensor:

@@ -7,6 +7,7 @@ aside; :func:`write` puts them back. Pillow, tifffile and OpenCV are imported on
 from restorekit.images.depth import quantise, to_float
 from restorekit.images.formats import EXTENSIONS, format_of, is_image_path
 from restorekit.images.image import Image
+from restorekit.images.large import LargeImage, open_large
 from restorekit.images.metadata import Metadata
 from restorekit.images.reading import DEFAULT_MAX_PIXELS, read
 from restorekit.images.writing import Subsampling, write
@@ -15,10 +16,12 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "EXTENSIONS",
     "Image",
+    "LargeImage",
     "Metadata",
     "Subsampling",
     "format_of",
     "is_image_path",
+    "open_large",
     "quantise",
     "read",
     "to_float",

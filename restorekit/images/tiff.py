@@ -7,6 +7,8 @@ block out again, so it travels between formats; see :mod:`restorekit.images.ifd`
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -34,6 +36,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4}
 _JPEG = 7
 _PREMULTIPLIED = 1
+_BUFFER = 2**26  # bytes that are compressed at a time
 _MOST_CLASSIC = 2**32 - 2**27  # bytes of pixels in a file whose offsets have 32 bits
 
 
@@ -44,27 +47,68 @@ def read(file: BinaryIO, source: Source) -> Image:
         ImageError: for several pages, camera raw data, or samples RestoreKit has no use for.
         Exception: whatever tifffile raises on damaged data.
     """
+    stored = open_page(file, source)
+    page = stored.page
+    if stored.is_decoded_here:
+        data = page.asarray().reshape(page.shaped)
+        samples = np.concatenate(list(data[:, 0]), axis=2) if len(data) > 1 else data[0, 0]  # planes to (H, W, C)
+        return stored.image(samples)
+    file.seek(0)
+    return _read_with_pillow(file, page.index, stored.metadata, source)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The picture in an open TIFF file, not decoded yet.
+
+    Attributes:
+        page: tifffile's view of it.
+        metadata: fitted to the picture turned upright.
+        turned: the orientation by which it will be.
+    """
+
+    page: Any
+    metadata: Metadata
+    turned: int
+
+    @property
+    def is_decoded_here(self) -> bool:
+        """Whether tifffile's samples are what :meth:`image` takes; rarer colours are left to Pillow."""
+        kind = (self.page.photometric, self.page.compression)
+        return self.page.photometric in _COLOURS or kind == (_YCBCR, _JPEG)
+
+    @property
+    def is_cmyk(self) -> bool:
+        """Whether colours are inks."""
+        return bool(self.page.photometric == _CMYK)
+
+    def image(self, samples: Array) -> Image:
+        """The upright image of ``(rows, W, C)`` samples as the file stores them: of all rows, or of some."""
+        return _image(samples, self.page, self.metadata, self.turned)
+
+
+def open_page(file: BinaryIO, source: Source) -> Stored:
+    """Find the picture in a TIFF file and check all that can be checked before it is decoded.
+
+    Raises:
+        ImageError: see :func:`read`.
+        Exception: whatever tifffile raises on damaged data.
+    """
     import tifffile
 
     chosen = tiff_tags.choose_page(ifd.reader(file), source)
     metadata, turned = made_upright(tiff_tags.metadata_of(chosen))
     file.seek(0)
-    with tifffile.TiffFile(file, name=source.name) as tif:
-        page: Any = tif.pages[chosen.index]
-        source.check_size((page.imagewidth, page.imagelength))
-        base = _COLOURS.get(page.photometric, 3)
-        if page.imagedepth != 1 or page.samplesperpixel not in (base, base + 1):
-            raise ImageError(
-                f"{source.name} has {page.samplesperpixel} channels and {page.imagedepth} layers",
-                "Export it as grey or RGB, at most with alpha",
-            )
-        _check_length(page, source)
-        if page.photometric in _COLOURS or (page.photometric, page.compression) == (_YCBCR, _JPEG):
-            data = page.asarray().reshape(page.shaped)
-            samples = np.concatenate(list(data[:, 0]), axis=2) if len(data) > 1 else data[0, 0]  # planes to (H, W, C)
-            return _image(samples, page, metadata, turned)
-    file.seek(0)
-    return _read_with_pillow(file, chosen.index, metadata, source)
+    page: Any = tifffile.TiffFile(file, name=source.name).pages[chosen.index]
+    source.check_size((page.imagewidth, page.imagelength))
+    base = _COLOURS.get(page.photometric, 3)
+    if page.imagedepth != 1 or page.samplesperpixel not in (base, base + 1):
+        raise ImageError(
+            f"{source.name} has {page.samplesperpixel} channels and {page.imagedepth} layers",
+            "Export it as grey or RGB, at most with alpha",
+        )
+    _check_length(page, source)
+    return Stored(page, metadata, turned)
 
 
 def write(file: BinaryIO, pixels: Array, alpha: Array | None, metadata: Metadata, cmyk: bool) -> None:
@@ -77,33 +121,62 @@ def write(file: BinaryIO, pixels: Array, alpha: Array | None, metadata: Metadata
         metadata: what to write with them; the profile must fit the colours written.
         cmyk: whether RGB pixels, which must be uint8, are converted to CMYK.
     """
-    import tifffile
-
     if cmyk:
         from PIL import Image as PillowImage
 
         pixels = np.asarray(CMYKConverter(metadata.icc_profile).to_cmyk(PillowImage.fromarray(pixels)))
-    colours = pixels.shape[2]
     data = pixels if alpha is None else np.concatenate((pixels, alpha[:, :, None]), axis=2)
+    write_samples(file, data, data.shape, data.dtype, metadata, has_alpha=alpha is not None)
+
+
+def write_samples(
+    file: BinaryIO,
+    data: Array | Iterator[Array],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    metadata: Metadata,
+    *,
+    has_alpha: bool,
+    tile: int | None = None,
+) -> None:
+    """Write samples with their metadata.
+
+    Args:
+        file: readable, writable, seekable and empty.
+        data: ``shape``, or the tiles of it from left to right and from top to bottom, cropped at the edges.
+        shape: rows, columns and samples of a pixel, of which the last is alpha if there is one.
+        dtype: of the samples.
+        metadata: what to write with them.
+        has_alpha: whether there is alpha.
+        tile: side of the tiles; None for strips.
+    """
+    import tifffile
+
+    rows, columns, channels = shape
+    colours = channels - has_alpha
     additions, layout = exif.entries(metadata.exif) if metadata.exif else ({}, Layout("<"))
     additions = {tag: entry for tag, entry in additions.items() if tag not in STRUCTURE}
     if metadata.xmp:
         additions[XMP] = Entry(1, len(metadata.xmp), metadata.xmp)
     if metadata.dpi:
         additions |= exif.resolution_entries(metadata.dpi, layout)
-    huge = data.nbytes > _MOST_CLASSIC
+    huge = rows * columns * channels * dtype.itemsize > _MOST_CLASSIC
     # the file takes the byte order of the EXIF block, as maker notes may depend on it
     with tifffile.TiffWriter(file, byteorder=layout.order, bigtiff=huge) as writer:  # type: ignore[arg-type]
         writer.write(
-            data if data.shape[2] > 1 else data[:, :, 0],
+            data[:, :, 0] if isinstance(data, np.ndarray) and channels == 1 else data,
+            shape=None if isinstance(data, np.ndarray) else shape if channels > 1 else shape[:2],
+            dtype=None if isinstance(data, np.ndarray) else np.dtype(layout.order + dtype.str[1:]),
+            tile=None if tile is None else (tile, tile),
             photometric={1: "minisblack", 3: "rgb", 4: "separated"}[colours],
-            planarconfig="contig" if data.shape[2] > 1 else None,
-            extrasamples=None if alpha is None else ["unassalpha"],
+            planarconfig="contig" if channels > 1 else None,
+            extrasamples=["unassalpha"] if has_alpha else None,
             compression="zlib",
-            predictor=2 if data.dtype.kind == "u" else None,
+            predictor=2 if dtype.kind == "u" else None,
             iccprofile=metadata.icc_profile,
             metadata=None,
             software=False,
+            buffersize=_BUFFER,
         )
     if additions:
         ifd.extend_file(file, additions)

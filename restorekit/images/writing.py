@@ -16,13 +16,14 @@ from restorekit.images.colour import describes
 from restorekit.images.depth import change_depth
 from restorekit.images.formats import FORMATS, Format, format_named, format_of
 from restorekit.images.image import Image
+from restorekit.images.large import LargeImage, write_large
 from restorekit.images.problems import cannot_write, one_line
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 
 
 def write(
-    image: Image,
+    image: Image | LargeImage,
     target: str | Path | BinaryIO,
     *,
     format: str | None = None,
@@ -43,7 +44,7 @@ def write(
     preview, then its largest values; a larger XMP packet is left out.
 
     Args:
-        image: what to write.
+        image: what to write. A large one stays in its files if TIFF is written to a path, and is read into memory otherwise.
         target: a path, written atomically (see :func:`restorekit.images.atomic.replacing`), or an open binary file, to which the
             finished bytes are written in one go, so that it need not seek.
         format: a format's name or extension; by default the path's extension decides, and for open files what the image was read
@@ -65,6 +66,8 @@ def write(
     is_path = isinstance(target, (str, os.PathLike))
     file_format = format_named(format) if format else format_of(target) if is_path else image.format  # type: ignore[arg-type]
     name = str(target) if is_path else str(getattr(target, "name", "the output"))
+    if isinstance(image, LargeImage) and not (is_path and file_format == "TIFF"):
+        image = image.load()
     fitted, cmyk = _fitted(image, FORMATS[file_format], strip, name)
     try:
         if is_path:
@@ -84,7 +87,7 @@ def write(
         raise _refused(name, file_format, error) from error
 
 
-def _fitted(image: Image, kind: Format, strip: bool, name: str) -> tuple[Image, bool]:
+def _fitted(image: Image | LargeImage, kind: Format, strip: bool, name: str) -> tuple[Image | LargeImage, bool]:
     """The image as the format can hold it, and whether it is to be CMYK."""
     if max(image.size) > kind.max_side:
         raise ImageError(
@@ -100,6 +103,8 @@ def _fitted(image: Image, kind: Format, strip: bool, name: str) -> tuple[Image, 
     metadata = image.metadata.stripped() if strip else image.metadata
     if not describes(metadata.icc_profile, "CMYK" if cmyk else "GRAY" if image.is_grey else "RGB"):
         metadata = replace(metadata, icc_profile=None)
+    if isinstance(image, LargeImage):  # whose samples are among those that TIFF holds
+        return replace(image, metadata=metadata), False
     alpha = image.alpha if kind.alpha else None
     fitted = replace(
         image,
@@ -111,12 +116,14 @@ def _fitted(image: Image, kind: Format, strip: bool, name: str) -> tuple[Image, 
 
 
 def _encode(
-    image: Image, file: BinaryIO, file_format: str, quality: int, subsampling: str, cmyk: bool, *, in_place: bool
+    image: Image | LargeImage, file: BinaryIO, file_format: str, quality: int, subsampling: str, cmyk: bool, *, in_place: bool
 ) -> None:
     """Write the encoded image. Encoders get a buffer: Pillow overlooks a disk that fills up while it writes to a file itself."""
     from restorekit.images import encoding, png16, tiff
 
-    if file_format == "TIFF":
+    if isinstance(image, LargeImage):
+        write_large(image, file)
+    elif file_format == "TIFF":
         if in_place:
             tiff.write(file, image.pixels, image.alpha, image.metadata, cmyk)
         else:

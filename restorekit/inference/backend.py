@@ -26,8 +26,13 @@ class Backend(Protocol):
     """Runs a network on one device in one precision."""
 
     @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
+    def uses_torch(self) -> bool:
+        """Whether the process has PyTorch anyway, so that methods are given tensors and not arrays."""
+        ...
+
+    @property
+    def device(self) -> Any:
+        """Where the network runs: a ``torch.device``, or what has a ``type`` and a name as one has."""
         ...
 
     @property
@@ -65,6 +70,8 @@ class TorchBackend:
         device: where to run.
         precision: what to compute in.
     """
+
+    uses_torch = True
 
     def __init__(self, method: Method[Any], network: nn.Module, device: torch.device, precision: Precision) -> None:
         self.method = method

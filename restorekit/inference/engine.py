@@ -15,8 +15,8 @@ from restorekit.inference.canvas import Canvas
 from restorekit.inference.extras import Extras, as_arrays
 from restorekit.inference.memory import largest_tile
 from restorekit.inference.merge import merge_tiles
-from restorekit.inference.tiling import Plan, Span, least_side, plan_tiles
-from restorekit.methods import Method, Prediction
+from restorekit.inference.tiling import Plan, Span, least_side, plan_of_size, plan_tiles
+from restorekit.methods import Method, Prediction, Tiling
 
 if TYPE_CHECKING:
     from restorekit.inference.backend import Backend
@@ -38,6 +38,9 @@ class Engine:
         max_side: longest side of a tile; None for what memory allows.
         overlap: pixels of context on each side of what a tile answers for; None for the method's own.
         memory: bytes a tile may take; None for a safe part of what is free, or for no limit if ``max_side`` is given.
+        measured: bytes a pixel of a tile takes on a CPU, by precision, where that was measured for this very network.
+        tiling: how images are cut; None for what the method says.
+        size: rows and columns that every tile must have; None where any will do.
     """
 
     def __init__(
@@ -49,13 +52,18 @@ class Engine:
         max_side: int | None = None,
         overlap: int | None = None,
         memory: int | None = None,
+        measured: Mapping[str, int] | None = None,
+        tiling: Tiling | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.method = method
         self.config = config
         self.backend = backend
-        self.tiling = method.tiling(config)
+        self.tiling = method.tiling(config) if tiling is None else tiling
+        self._size = size
         self.overlap = overlap
         self.memory = memory
+        self.measured = measured or {}
         self._max_side = max_side
         self._ignores_memory = max_side is not None and memory is None
 
@@ -63,6 +71,7 @@ class Engine:
         """The names of what the method's predictions hold besides the image."""
         side = self.tiling.minimum
         beside = as_arrays(self.method.example_extras(side, side))
+        beside |= self._measured(np.zeros((1, 3, side, side), np.float32))
         maps = self.backend.run(np.zeros((1, 3, side, side), np.float32), **beside)
         prediction = self._finish({name: values[0] for name, values in maps.items()})
         return frozenset(field.name for field in fields(prediction)) - {"image"}
@@ -102,34 +111,53 @@ class Engine:
                 note(f"{self.backend.precision} gave values that are not finite: the image is run again in fp32")
                 self.backend = self.backend.in_float32()
 
-    def _plan(self, picture: images.Image) -> Plan:
-        if self._ignores_memory:
-            pixels = None
-        else:
-            bytes_per_pixel = self.tiling.bytes_per_pixel // (1 if self.backend.precision == "fp32" else 2)
-            pixels = largest_tile(self.backend.device, max(1, bytes_per_pixel), self.memory)
+    @property
+    def bytes_per_pixel(self) -> int:
+        """What a pixel of a tile takes: as measured where that was done, else as the method declares."""
+        precision, declared = self.backend.precision, self.tiling.bytes_per_pixel
+        if self.backend.device.type == "cpu" and precision in self.measured:
+            return self.measured[precision]
+        return declared if precision == "fp32" else max(1, declared // 2)
+
+    def _plan(self, picture: images.Image | images.LargeImage) -> Plan:
+        if self._size is not None and not self.tiling.whole:
+            return plan_of_size((picture.height, picture.width), self._size, self.tiling, self.overlap)
+        pixels = None if self._ignores_memory else largest_tile(self.backend.device, self.bytes_per_pixel, self.memory)
         size = (picture.height, picture.width)
         return plan_tiles(size, self.tiling, max_side=self._max_side, max_pixels=pixels, overlap=self.overlap)
 
     def _halved(self, plan: Plan) -> int:
         """The longest side of a tile after ``plan`` did not fit into memory."""
+        if self.tiling.whole:
+            raise OutOfMemoryError(
+                f"{self.backend.device} has not enough memory for an image of {plan.size[1]}x{plan.size[0]} pixels, and "
+                f"{self.method.name} must see it whole",
+                "Reduce the image, close other programs or take another device",
+            )
         smallest = least_side(self.tiling, self.overlap or 0)
         longest = max(plan.tile)
-        if longest <= smallest:
+        if longest <= smallest or self._size is not None:
             raise OutOfMemoryError(
                 f"{self.backend.device} has not enough memory even for tiles of {plan.tile[1]}x{plan.tile[0]} pixels",
                 "Close other programs" + (", take a smaller overlap" if self.overlap else "") + " or take another device",
             )
         return max(smallest, longest // 2)
 
-    def _measure(self, picture: images.Image) -> Extras:
+    def _measure(self, picture: images.Image | images.LargeImage) -> Extras:
         if type(self.method).measure is Method.measure:  # measures nothing, and need not see the whole in float32
             return {}
+        if isinstance(picture, images.LargeImage):
+            picture = picture.sample()
+        rows, columns = (Span(0, side, 0, side, 0, 0) for side in (picture.height, picture.width))
+        return self._measured(_cut(picture, rows, columns))
+
+    def _measured(self, image: Any) -> Extras:
+        if not self.backend.uses_torch:
+            return dict(self.method.measure(image))  # type: ignore[arg-type]  # arrays in, arrays out
         import torch
 
-        rows, columns = (Span(0, side, 0, side, 0, 0) for side in (picture.height, picture.width))
         with torch.inference_mode():
-            return as_arrays(self.method.measure(torch.from_numpy(_cut(picture, rows, columns))))
+            return as_arrays(self.method.measure(torch.from_numpy(image)))
 
     def _run(self, canvas: Canvas, plan: Plan, progress: Progress, extras: Extras) -> None:
         picture = canvas.picture
@@ -145,10 +173,13 @@ class Engine:
             progress(done, plan.tiles)
             return {name: values[0] for name, values in maps.items()}
 
-        for top, maps in merge_tiles(plan, run):
-            canvas.draw(top, self._finish(maps))
+        for block in merge_tiles(plan, run):
+            canvas.draw(block.rows, block.columns, self._finish(block.maps))
 
     def _finish(self, maps: Mapping[str, FloatArray]) -> Prediction:
+        if not self.backend.uses_torch:
+            arrays: Any = {name: values[None] for name, values in maps.items()}
+            return self.method.finish(arrays, self.config)
         import torch
 
         with torch.inference_mode():
@@ -166,7 +197,7 @@ def _check_finite(values: FloatArray) -> None:
         raise _NotFiniteError
 
 
-def _cut(picture: images.Image, row: Span, column: Span) -> FloatArray:
+def _cut(picture: images.Image | images.LargeImage, row: Span, column: Span) -> FloatArray:
     """What a tile sees, ``(1, 3, h, w)``, RGB in [0, 1]."""
     values = images.to_float(picture.pixels[row.start : row.stop, column.start : column.stop])
     if picture.is_grey:

@@ -9,16 +9,23 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from restorekit import images
 from restorekit.errors import ImageError, RestoreKitError, UsageError
-from restorekit.images import Image
+from restorekit.images import Image, LargeImage
+from restorekit.images.atomic import replacing
+from restorekit.images.problems import cannot_write
+from restorekit.images.video import VideoReader
 from restorekit.inference.inputs import Job, Plan
 from restorekit.inference.journal import Journal, Making
+from restorekit.inference.memory import is_too_large
 
 if TYPE_CHECKING:
     from restorekit.inference.result import Run
@@ -32,20 +39,30 @@ class FileOptions:
         quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
         strip: leave out EXIF, XMP and resolution.
         max_pixels: largest image that is read; 0 for no limit, None for the usual one.
+        strips: whether images stay in their files, as :class:`~restorekit.images.LargeImage`: True for all, None for those that
+            are too large for memory, as far as their files allow it, False for none.
     """
 
     quality: int = 95
     strip: bool = False
     max_pixels: int | None = None
+    strips: bool | None = False
 
 
 @dataclass(frozen=True)
 class Products:
-    """What is made of an image: the result, and what was asked for besides."""
+    """What is made of an image: the result, and what was asked for besides.
 
-    image: Image
+    Attributes:
+        image: the result.
+        candidates: its numbered alternatives.
+        maps: what the job names under ``maps``: images, and arrays that are written as NumPy files.
+        run: what the engine says of it, if there was one.
+    """
+
+    image: Image | LargeImage
     candidates: tuple[Image, ...] = ()
-    spread: Image | None = None
+    maps: Mapping[str, Image | NDArray[Any]] = field(default_factory=dict)
     run: Run | None = None
 
 
@@ -56,7 +73,7 @@ class Outcome:
     Attributes:
         job: the job.
         status: ``"done"``, ``"skipped"`` (it stood already) or ``"failed"``.
-        written: the files written: candidates, spread map and result, in this order.
+        written: the files written: candidates, maps and result, in this order.
         seconds: from the image in memory to the result in memory.
         run: what the engine says of it, if there was one.
         error: why it failed.
@@ -72,8 +89,10 @@ class Outcome:
     details: str = ""
 
 
-Compute = Callable[[Image, Job], Products]
-"""Makes the products of an image."""
+Compute = Callable[[Any, Job], Products]
+"""Makes the products of an image: an :class:`Image`, or a :class:`LargeImage` where :class:`FileOptions` asks for such."""
+
+_IN_STRIPS = (".tif", ".tiff")
 
 Observer = Callable[[Outcome], None]
 
@@ -167,12 +186,12 @@ class Batch:
         if making is not None and journal is not None:
             state = journal.state(target, making)
             stands = state == "current" or (self._plan.single and state == "foreign" and _is_newer(target, making))
-            if stands and (job.spread is None or job.spread.exists()):
+            if stands and all(path.exists() for _, path in job.maps):
                 self.settled.append(Outcome(job, "skipped", (target,)))
                 return
             if state in ("current", "stale") or (state == "absent" and journal.knows(target)):
                 self._ours.add(job)
-        blocked = [path for path in (target, job.spread) if path is not None and os.path.lexists(path)]
+        blocked = [path for path in (target, *dict(job.maps).values()) if os.path.lexists(path)]
         if blocked and job not in self._ours and (making is not None or job.source is None):
             self.settled.append(_failure(job, _already_there(blocked[0])))
             return
@@ -180,13 +199,13 @@ class Batch:
 
     def _stream(self, compute: Compute, options: FileOptions) -> Iterator[Outcome]:
         """Outcomes as they come; at most one image read ahead and one being written, so that memory holds three."""
-        with _one_thread("read") as reader, _one_thread("write") as writer:
-            ahead: Future[Image] | None = None
+        with closing(_Sources(options)) as sources, _one_thread("read") as reader, _one_thread("write") as writer:
+            ahead: Future[Image | LargeImage] | None = None
             behind: Future[Outcome] | None = None
             for number, job in enumerate(self.pending):
-                current = ahead or reader.submit(_read, job, options)
+                current = ahead or reader.submit(sources.read, job)
                 following = self.pending[number + 1 : number + 2]
-                ahead = reader.submit(_read, following[0], options) if following else None
+                ahead = reader.submit(sources.read, following[0]) if following else None
                 start = time.perf_counter()
                 try:
                     image = current.result()
@@ -216,9 +235,9 @@ class Batch:
 
     def _write_files(self, job: Job, products: Products, options: FileOptions) -> tuple[Path, ...]:
         """The result comes last: where it stands, everything stands."""
-        extras = [(job.candidate(number), image) for number, image in enumerate(products.candidates, 1)]
-        if job.spread is not None and products.spread is not None:
-            extras.append((job.spread, products.spread))
+        extras: list[tuple[Path, Image | NDArray[Any]]] = []
+        extras += [(job.candidate(number), image) for number, image in enumerate(products.candidates, 1)]
+        extras += [(path, products.maps[name]) for name, path in job.maps]
         if job not in self._ours:
             for path, _ in extras:
                 if os.path.lexists(path):
@@ -253,19 +272,69 @@ def _one_thread(name: str) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=name == "read")
 
 
-def _read(job: Job, options: FileOptions) -> Image:
-    source: Path | BinaryIO = job.source if job.source is not None else io.BytesIO(sys.stdin.buffer.read())
-    if options.max_pixels is None:
-        return images.read(source)
-    return images.read(source, max_pixels=options.max_pixels or None)
+class _Sources:
+    """Reads the images of jobs. A video stays open from frame to frame."""
+
+    def __init__(self, options: FileOptions) -> None:
+        self._options = options
+        self._video: VideoReader | None = None
+
+    def read(self, job: Job) -> Image | LargeImage:
+        if job.source is not None and job.frame is not None:
+            if self._video is None or self._video.path != job.source:
+                self.close()
+                self._video = VideoReader(job.source)
+            return self._video.frame(job.frame)
+        large = self._open_large(job)
+        if large is not None:
+            return large
+        source: Path | BinaryIO = job.source if job.source is not None else io.BytesIO(sys.stdin.buffer.read())
+        if self._options.max_pixels is None:
+            return images.read(source)
+        return images.read(source, max_pixels=self._options.max_pixels or None)
+
+    def _open_large(self, job: Job) -> LargeImage | None:
+        """The image in its file, if that is asked for or called for."""
+        strips, most = self._options.strips, self._options.max_pixels
+        possible = job.source is not None and not job.maps and job.target is not None and job.target.suffix.lower() in _IN_STRIPS
+        if strips is False or (strips is None and not possible):
+            return None
+        large = None
+        if possible and job.source is not None and job.target is not None:
+            large = images.open_large(job.source, scratch=job.target.parent, max_pixels=most or None)
+        if large is None and strips:
+            name = job.source or "standard input"
+            raise ImageError(
+                f"{name} cannot be restored in strips", "Only most TIFF files can, to TIFF files; leave out --strips"
+            )
+        if large is None or not (strips or _needs_strips(large, self._options)):
+            return None
+        _make_folder(large.scratch)
+        return large
+
+    def close(self) -> None:
+        if self._video is not None:
+            self._video.close()
 
 
-def _write_file(image: Image, path: Path, options: FileOptions) -> None:
+def _needs_strips(image: LargeImage, options: FileOptions) -> bool:
+    refused = options.max_pixels is None and image.height * image.width > images.DEFAULT_MAX_PIXELS
+    return refused or is_too_large(image.bytes)
+
+
+def _write_file(content: Image | LargeImage | NDArray[Any], path: Path, options: FileOptions) -> None:
     _make_folder(path.parent)
-    images.write(image, path, quality=options.quality, strip=options.strip)
+    if isinstance(content, (Image, LargeImage)):
+        images.write(content, path, quality=options.quality, strip=options.strip)
+        return
+    try:
+        with replacing(path) as file:
+            np.save(file, content)
+    except OSError as error:
+        raise cannot_write(str(path), error) from error
 
 
-def _write_stream(image: Image, stream: BinaryIO, format: str | None, options: FileOptions) -> None:
+def _write_stream(image: Image | LargeImage, stream: BinaryIO, format: str | None, options: FileOptions) -> None:
     buffer = io.BytesIO()
     images.write(image, buffer, format=format or image.format, quality=options.quality, strip=options.strip)
     try:

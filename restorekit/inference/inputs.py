@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit import images
 from restorekit.errors import UnknownNameError, UsageError
+from restorekit.images.video import count_frames, is_video_path
 
 STREAM = "-"
 """What names standard input or standard output."""
@@ -23,14 +24,16 @@ class Job:
     Attributes:
         source: its file; None for standard input.
         target: the file of the result; None for standard output.
-        spread: the file of the spread map, if one is wanted.
+        maps: what else is wanted of it, and the files of that, by name: ``"spread"``, ``"depth"``...
         home: the folder whose journal remembers the result; None where there is none.
+        frame: which frame of it is meant, from 0, if the source is a video.
     """
 
     source: Path | None
     target: Path | None
-    spread: Path | None = None
+    maps: tuple[tuple[str, Path], ...] = ()
     home: Path | None = None
+    frame: int | None = None
 
     def candidate(self, number: int) -> Path:
         """The file of candidate ``number``, counted from 1: ``photo-deblurred-1.jpg`` beside ``photo-deblurred.jpg``."""
@@ -68,7 +71,8 @@ def plan(
     format: str | None = None,
     recursive: bool = False,
     candidates: bool = False,
-    spread: str | None = None,
+    maps: Mapping[str, str] | None = None,
+    videos: bool = False,
 ) -> Plan:
     """Settle what to work on and where results go.
 
@@ -79,25 +83,32 @@ def plan(
         format: file format of the results, for example ``"png"``; None for each input's own.
         recursive: look into the folders of folders as well. An output folder gets the same tree.
         candidates: whether numbered files will be written beside each result.
-        spread: file of the spread map, for one input, or folder of the spread maps.
+        maps: what else is wanted, by name, and where: a file, for one input, or a folder.
+        videos: whether a video file is an input too. Its frames go to a folder of its name, ``clip-depth/000001.png``, or inside
+            an output folder ``clip/000001.png``; into the very output folder if the video is all there is.
 
     Raises:
         UsageError: if nothing is to be done, if two results would be one file, or if a result would overwrite an input.
+        ImageError: for a video that cannot be read.
     """
+    maps = maps or {}
     extension = _extension(format)
     if candidates and (output == STREAM or (output is None and STREAM in inputs)):
         raise UsageError("candidates cannot go to standard output", "Name an output file with -o")
     if STREAM in inputs:
-        return _plan_stream(inputs, output, extension, spread)
+        return _plan_stream(inputs, output, extension, maps)
+    if videos and any(map(is_video_path, inputs)):
+        return _plan_videos(inputs, output, suffix, extension, recursive)
     single = len(inputs) == 1 and not os.path.isdir(inputs[0]) and (os.path.lexists(inputs[0]) or not glob.has_magic(inputs[0]))
     folder = _output_folder(output, single)
     found = _find(inputs, recursive, suffix, folder)
     if single:
-        jobs: tuple[Job, ...] = (_single_job(found[0], output, folder, suffix, extension, spread),)
+        jobs: tuple[Job, ...] = (_single_job(found[0], output, folder, suffix, extension, maps),)
     else:
-        if spread is not None and images.is_image_path(spread):
-            raise UsageError(f"the spread maps of several images cannot all be {spread}", "Name a folder for them")
-        jobs = tuple(_batch_job(f, folder, suffix, extension, spread) for f in found)
+        for name, place in maps.items():
+            if images.is_image_path(place):
+                raise UsageError(f"the {_title(name)}s of several images cannot all be {place}", "Name a folder for them")
+        jobs = tuple(_batch_job(f, folder, suffix, extension, maps) for f in found)
     _refuse_collisions(jobs, candidates)
     return Plan(jobs, single, extension and images.EXTENSIONS[extension])
 
@@ -111,7 +122,7 @@ def _extension(format: str | None) -> str | None:
     return extension
 
 
-def _plan_stream(inputs: Sequence[str], output: str | None, extension: str | None, spread: str | None) -> Plan:
+def _plan_stream(inputs: Sequence[str], output: str | None, extension: str | None, maps: Mapping[str, str]) -> Plan:
     if len(inputs) > 1:
         raise UsageError("standard input cannot be mixed with other inputs", "Give '-' alone")
     if output is not None and _output_folder(output, True) is not None:
@@ -119,7 +130,7 @@ def _plan_stream(inputs: Sequence[str], output: str | None, extension: str | Non
     target = None if output is None or output == STREAM else Path(output)
     if target is not None:
         _check_extension(target, extension)
-    job = Job(None, target, _single_spread(spread, "spread"))
+    job = Job(None, target, _single_maps(maps))
     _refuse_collisions((job,), False)
     return Plan((job,), True, extension and images.EXTENSIONS[extension])
 
@@ -145,34 +156,52 @@ def _output_folder(output: str | None, single: bool) -> Path | None:
 
 
 def _single_job(
-    found: _Found, output: str | None, folder: Path | None, suffix: str, extension: str | None, spread: str | None
+    found: _Found, output: str | None, folder: Path | None, suffix: str, extension: str | None, maps: Mapping[str, str]
 ) -> Job:
-    map_path = _single_spread(spread, found.path.stem)
+    places = _single_maps(maps, found.path.stem)
     if output == STREAM:
-        return Job(found.path, None, map_path)
+        return Job(found.path, None, places)
     if output is not None and folder is None:
         target = Path(output)
         _check_extension(target, extension)
     else:
         target = _target(found, folder, suffix, extension)
-    return Job(found.path, target, map_path, folder or target.parent)
+    return Job(found.path, target, places, folder or target.parent)
 
 
-def _single_spread(spread: str | None, stem: str) -> Path | None:
-    if spread is None:
-        return None
-    path = Path(spread)
-    if spread.endswith(("/", os.sep)) or path.is_dir():
-        return path / f"{stem}.png"
-    images.format_of(path)  # better refused now than after the work
-    return path
+def _single_maps(maps: Mapping[str, str], stem: str = "") -> tuple[tuple[str, Path], ...]:
+    def place(name: str, text: str) -> Path:
+        path = Path(text)
+        if text.endswith(("/", os.sep)) or path.is_dir():
+            return path / f"{stem or name}.png"
+        images.format_of(path)  # better refused now than after the work
+        return path
+
+    return tuple((name, place(name, text)) for name, text in maps.items())
 
 
-def _batch_job(found: _Found, folder: Path | None, suffix: str, extension: str | None, spread: str | None) -> Job:
+def _batch_job(found: _Found, folder: Path | None, suffix: str, extension: str | None, maps: Mapping[str, str]) -> Job:
     target = _target(found, folder, suffix, extension)
-    relative = found.path.relative_to(found.root)
-    map_path = Path(spread) / relative.with_suffix(".png") if spread else None
-    return Job(found.path, target, map_path, folder or found.root)
+    relative = found.path.relative_to(found.root).with_suffix(".png")
+    return Job(found.path, target, tuple((name, Path(place) / relative) for name, place in maps.items()), folder or found.root)
+
+
+def _plan_videos(inputs: Sequence[str], output: str | None, suffix: str, extension: str | None, recursive: bool) -> Plan:
+    """Videos, frame by frame, and the images among the inputs."""
+    folder = _output_folder(output, single=False)
+    films = {_key(Path(text)): Path(text) for text in inputs if is_video_path(text)}
+    others = [text for text in inputs if not is_video_path(text)]
+    found = _find(others, recursive, suffix, folder) if others else []
+    jobs = [_batch_job(f, folder, suffix, extension, {}) for f in found]
+    for film in films.values():
+        if folder is None:
+            place = film.with_name(f"{film.stem}-{suffix}")
+        else:
+            place = folder if len(films) == 1 and not others else folder / film.stem
+        for number in range(count_frames(film)):
+            jobs.append(Job(film, place / f"{number + 1:06d}{extension or '.png'}", (), folder or place, number))
+    _refuse_collisions(jobs, False)
+    return Plan(tuple(jobs), False)
 
 
 def _target(found: _Found, folder: Path | None, suffix: str, extension: str | None) -> Path:
@@ -258,10 +287,11 @@ def _refuse_collisions(jobs: Sequence[Job], candidates: bool) -> None:
     sources = {identity: job.source for job in jobs if job.source and (identity := _identity(job.source))}
     owners: dict[str, str] = {}
     for job in jobs:
-        for what, path in (("result", job.target), ("spread map", job.spread)):
+        frame = "" if job.frame is None else f"frame {job.frame + 1} of "
+        for what, path in (("result", job.target), *job.maps):
             if path is None:
                 continue
-            owner = f"the {what} of {job.source or 'standard input'}"
+            owner = f"the {_title(what)} of {frame}{job.source or 'standard input'}"
             if victim := sources.get(_identity(path) or (0, 0)):
                 raise UsageError(f"{owner} would overwrite the input {victim}", "Name another output")
             other = owners.setdefault(_key(path), owner)
@@ -274,11 +304,15 @@ def _refuse_collisions(jobs: Sequence[Job], candidates: bool) -> None:
 def _refuse_numbered(jobs: Sequence[Job], sources: Iterable[Path]) -> None:
     """How many candidates there will be is not known yet: any number beside a result's name is taken."""
     owners = {_key(job.target): job for job in jobs if job.target}
-    for path in (*sources, *(path for job in jobs for path in (job.target, job.spread) if path)):
+    for path in (*sources, *(path for job in jobs for path in (job.target, *dict(job.maps).values()) if path)):
         if match := re.fullmatch(r"(.+)-\d+", path.stem):
             job = owners.get(_key(path.with_name(f"{match[1]}{path.suffix}")))
             if job is not None:
                 raise UsageError(f"a candidate of {job.source} might be written to {path}", "Give them separate outputs")
+
+
+def _title(name: str) -> str:
+    return {"spread": "spread map", "clean": "clean photograph"}.get(name, name)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

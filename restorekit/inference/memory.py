@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,14 @@ def largest_tile(device: torch.device, bytes_per_pixel: int, memory: int | None 
     return min(budget // bytes_per_pixel, _MOST_PIXELS.get(kind, 1024**2))
 
 
+def is_too_large(size: int) -> bool:
+    """Whether an image whose samples take so many bytes had better stay in its file.
+
+    A batch holds up to three images, and writing one may take as much again: they should not fill the safe part of what is free.
+    """
+    return 4 * size > _SAFE_PART * _free_here()
+
+
 def free_memory(device: torch.device) -> int:
     """The bytes that are free on ``device`` now, what PyTorch holds there for reuse included."""
     if device.type == "cuda":
@@ -38,9 +47,22 @@ def free_memory(device: torch.device) -> int:
 
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    available = int(psutil.virtual_memory().available)  # on mps too: the memory is shared
+    return _free_here()  # on mps too: the memory is shared
+
+
+def _free_here() -> int:
+    available = int(psutil.virtual_memory().available)
     headroom = container_headroom()
     return available if headroom is None else min(available, headroom)
+
+
+def peak_memory() -> int:
+    """The most memory this process ever had, in bytes."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def container_headroom(groups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:

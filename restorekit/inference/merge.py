@@ -1,8 +1,9 @@
-"""Tiles back to an image, a band of rows at a time: what is kept does not grow with the image's height."""
+"""Tiles back to an image, a block at a time: what is kept is one tile, and the rows that tiles share with those below."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,41 +17,67 @@ RunTile = Callable[[Span, Span], Mapping[str, FloatArray]]
 _PIECE = 2**20  # pixels handed on at a time, so that what a consumer makes of them stays small
 
 
-def merge_tiles(plan: Plan, run: RunTile) -> Iterator[tuple[int, dict[str, FloatArray]]]:
-    """Run every tile, row by row, and give the image's rows from top to bottom as soon as no further tile reaches them.
+@dataclass(frozen=True)
+class Block:
+    """A part of the image that no further tile reaches.
+
+    Attributes:
+        rows: which rows of the image.
+        columns: which columns.
+        maps: the maps there, ``(C, rows, columns)``, float32: the weighted means of the tiles. In memory they lie channels last,
+            as networks give them and images keep them.
+    """
+
+    rows: slice
+    columns: slice
+    maps: dict[str, FloatArray]
+
+
+def merge_tiles(plan: Plan, run: RunTile) -> Iterator[Block]:
+    """Run every tile, and give every pixel of the image once, as soon as no further tile reaches it.
 
     Args:
         plan: where the tiles lie.
         run: called once a tile, from left to right and from top to bottom. Its maps are not kept.
 
     Yields:
-        The first row of a piece and its maps ``(C, rows, W)``, float32, the weighted means of the tiles. In memory the maps lie
-        channels last, as networks give them and images keep them.
+        Blocks in the order of the tiles, each from top to bottom.
     """
-    width = plan.size[1]
-    carried: dict[str, FloatArray] = {}
+    above: dict[str, FloatArray] = {}
     for row in plan.rows:
-        band = _merge_row(plan, row, run, carried)
-        finished = row.last - row.first - row.fade_out
-        step = max(1, _PIECE // width)
-        for top in range(0, finished, step):
-            piece = slice(top, min(top + step, finished))
-            yield row.first + top, {name: values[piece].transpose(2, 0, 1) for name, values in band.items()}
-        carried = {name: values[finished:].copy() for name, values in band.items()}
+        below: dict[str, FloatArray] = {}
+        finished = row.last - row.fade_out
+        for column, sums in _merge_row(row, plan.columns, run):
+            columns = slice(column.first, column.last - column.fade_out)
+            for name, values in sums.items():
+                if row.fade_in:
+                    values[: row.fade_in] += above[name][:, columns]
+                if row.fade_out:
+                    if name not in below:
+                        below[name] = np.empty((row.fade_out, plan.size[1], values.shape[2]), np.float32)
+                    below[name][:, columns] = values[finished - row.first :]
+            step = max(1, _PIECE // max(1, columns.stop - columns.start))
+            for top in range(row.first, finished, step):
+                rows = slice(top, min(top + step, finished))
+                here = slice(rows.start - row.first, rows.stop - row.first)
+                yield Block(rows, columns, {name: values[here].transpose(2, 0, 1) for name, values in sums.items()})
+        above = below
 
 
-def _merge_row(plan: Plan, row: Span, run: RunTile, carried: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """The sums ``(rows, W, C)`` of one row of tiles, on top of what the row before left in the rows they share."""
-    band: dict[str, FloatArray] = {}
+def _merge_row(row: Span, columns: tuple[Span, ...], run: RunTile) -> Iterator[tuple[Span, dict[str, FloatArray]]]:
+    """The tiles of a row, each with its sums ``(rows, columns, C)`` as far as no tile to its right adds to them."""
     vertical = row.weights()
-    for column in plan.columns:
+    left: dict[str, FloatArray] = {}
+    for column in columns:
         weights = vertical[:, None, None] * column.weights()[:, None]
-        rows = slice(row.first - row.start, row.last - row.start)
-        columns = slice(column.first - column.start, column.last - column.start)
+        used = row.first - row.start, column.first - column.start
+        finished = column.last - column.first - column.fade_out
+        sums: dict[str, FloatArray] = {}
         for name, values in run(row, column).items():
-            if name not in band:
-                band[name] = np.zeros((row.last - row.first, plan.size[1], values.shape[0]), np.float32)
-                if name in carried:
-                    band[name][: row.fade_in] = carried[name]
-            band[name][:, column.first : column.last] += values[:, rows, columns].transpose(1, 2, 0) * weights
-    return band
+            seen = values[:, used[0] :, used[1] :][:, : weights.shape[0], : weights.shape[1]]
+            tile = np.multiply(seen.transpose(1, 2, 0), weights, order="C")
+            if column.fade_in:
+                tile[:, : column.fade_in] += left[name]
+            left[name] = tile[:, finished:].copy()
+            sums[name] = tile[:, :finished]
+        yield column, sums

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from restorekit import images, zoo
-from restorekit.errors import SettingError, UsageError
+from restorekit.errors import SettingError, UnknownNameError, UsageError
 from restorekit.inference.canvas import Canvas
 from restorekit.inference.devices import resolve_device, resolve_precision
 from restorekit.inference.engine import Engine, Progress
 from restorekit.inference.extras import read_extras
+from restorekit.inference.onnx_backend import OnnxBackend, exported_card
 from restorekit.inference.result import Restoration, Run
 from restorekit.inference.tiling import Plan, least_side, no_room
 from restorekit.methods import Method, get_method
@@ -25,7 +26,11 @@ from restorekit.methods import Method, get_method
 if TYPE_CHECKING:
     from torch import nn
 
+    from restorekit.inference.backend import Backend
+
 __all__ = ["Picture", "Progress", "Restoration", "Restorer", "Run", "restore"]
+
+BACKENDS = ("auto", "torch", "onnx")
 
 Picture = str | Path | NDArray[Any] | PillowImage.Image | images.Image
 """What counts as an image: a path, an array as :meth:`restorekit.images.Image.from_array` takes it, a Pillow image or our own."""
@@ -40,7 +45,8 @@ class Restorer:
     Args:
         method: whose network it is.
         config: the network's configuration.
-        network: is put into eval mode and moved to the device, in place.
+        network: is put into eval mode and moved to the device, in place; or an exported one in ONNX Runtime, which knows its
+            device and precision.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
         tile: longest side of a tile, in pixels; None for what memory allows. All tiles of an image have one size, and an image
@@ -48,6 +54,7 @@ class Restorer:
         overlap: pixels of context on each side of what a tile answers for, so that neighbours share twice that; None for the
             method's own.
         memory: bytes a tile may take on the device; None for a safe part of what is free.
+        measured: bytes a pixel of a tile takes on a CPU, by precision, where that is known better than the method declares it.
         name: what to call it.
 
     Raises:
@@ -59,29 +66,45 @@ class Restorer:
         self,
         method: Method[Any],
         config: Any,
-        network: nn.Module,
+        network: nn.Module | OnnxBackend,
         *,
         device: str = "auto",
         precision: str = "auto",
         tile: int | None = None,
         overlap: int | None = None,
         memory: int | None = None,
+        measured: Mapping[str, int] | None = None,
         name: str = "",
     ) -> None:
-        from restorekit.inference.backend import TorchBackend
-
         self.method = method
         self.config = config
         self.name = name or method.name
-        tiling = method.tiling(config)
+        size = None
+        if isinstance(network, OnnxBackend):
+            tiling, size = network.facts.tiling(), network.facts.size
+            longest = network.facts.longest
+            tile = tile if longest is None else min(tile or longest, longest)
+        else:
+            tiling = method.tiling(config)
         for setting, value, least in (("tile", tile, least_side(tiling, 0)), ("overlap", overlap, 0), ("memory", memory, 1)):
             if value is not None and value < least:
                 raise SettingError(f"{setting} must be at least {least}, not {value}")
         if tile is not None and overlap is not None and tile < least_side(tiling, overlap):
             raise no_room(overlap, tiling, tile)
-        place = resolve_device(device)
-        backend = TorchBackend(method, network, place, resolve_precision(precision, place))
-        self._engine = Engine(method, config, backend, max_side=tile, overlap=overlap, memory=memory)
+        if tiling.whole and (tile is not None or overlap is not None):
+            raise SettingError(f"{method.name} sees images whole, and takes no tile or overlap", "Leave them out")
+        backend = _backend(method, network, device, precision)
+        self._engine = Engine(
+            method,
+            config,
+            backend,
+            max_side=tile,
+            overlap=overlap,
+            memory=memory,
+            measured=measured,
+            tiling=tiling,
+            size=size,
+        )
         self._lock = threading.Lock()
         self._extras: frozenset[str] | None = None
 
@@ -95,24 +118,33 @@ class Restorer:
         tile: int | None = None,
         overlap: int | None = None,
         memory: int | None = None,
+        backend: str = "auto",
+        provider: str = "auto",
     ) -> Restorer:
         """A restorer for a model of the zoo, or for the card at a path; the options are those of :class:`Restorer`.
 
+        Args:
+            backend: ``"torch"``; ``"onnx"`` for ONNX Runtime, with a card that is exported first and kept; ``"auto"`` for ONNX
+                Runtime with an ONNX file, and PyTorch with anything else.
+            provider: what ONNX Runtime runs on, see :data:`restorekit.inference.onnx_backend.PROVIDERS`.
+
         Raises:
-            UnknownNameError: for a name no model has.
+            UnknownNameError: for a name no model has, or a backend or provider nobody knows.
             CardError: for a card, or weights, that cannot be used.
+            SettingError: for a provider this machine does not have.
         """
         if not isinstance(card, zoo.Card):
             card = zoo.load_card(card)
         return cls(
             get_method(card.method),
             card.parsed_config(),
-            zoo.load_network(card),
+            _network(card, backend, provider),
             device=device,
             precision=precision,
             tile=tile,
             overlap=overlap,
             memory=memory,
+            measured=None if card.memory is None else card.memory.bytes_per_pixel,
             name=card.name,
         )
 
@@ -141,6 +173,7 @@ class Restorer:
         strength: float = 1.0,
         candidates: bool = False,
         spread: bool = False,
+        maps: Collection[str] = (),
         progress: Progress | None = None,
         on_note: Callable[[str], None] | None = None,
         **inputs: Any,
@@ -152,6 +185,7 @@ class Restorer:
             strength: from 0, the input itself, to 1, what the network says; between them a blend.
             candidates: give the images of all heads too.
             spread: give the map of where the heads differ too.
+            maps: names of what else to give of what the method has besides the image, see :attr:`extras`.
             progress: called after every tile.
             on_note: called with each of the run's notes as it arises.
             inputs: what the method needs beside the image, its ``extra_inputs``: ``psf``, a blur kernel as a path or an array
@@ -159,18 +193,19 @@ class Restorer:
 
         Raises:
             ImageError: for a file or an array that is not an image or a PSF.
-            UsageError: for a strength outside [0, 1], for candidates or a spread of a method that has none, or for an input that
-                is missing or that the method does not take.
+            UsageError: for a strength outside [0, 1], for candidates, a spread or maps of a method that has none, or for an input
+                that is missing or that the method does not take.
             OutOfMemoryError: if not even the smallest tile fits.
             NumericalError: if the result is not finite even in float32.
         """
-        if not 0 <= strength <= 1:
-            raise UsageError(
-                f"a strength of {strength} is outside 0 to 1", "Take 0 for the input, 1 for all that the network says"
-            )
+        _check_strength(strength)
         for wanted, field, title in ((candidates, "heads", "candidates"), (spread, "spread", "spread map")):
             if wanted and field not in self.extras:
                 raise UsageError(f"the method {self.method.name} gives no {title}", f"Leave out the {title}")
+        for name in maps:
+            if name not in self.extras:
+                gives = " and ".join(sorted(self.extras)) or "nothing"
+                raise UsageError(f"the method {self.method.name} gives no {name}", f"Besides the image it gives {gives}")
         extras = read_extras(self.method, inputs)
         picture = _as_image(image)
         started = perf_counter()
@@ -181,9 +216,9 @@ class Restorer:
             if on_note is not None:
                 on_note(text)
 
-        if not (strength or candidates or spread):
+        if not (strength or candidates or spread or maps):
             return Restoration(picture, (), None, self._report(None, perf_counter() - started, notes))
-        canvas = Canvas(picture, strength, candidates, spread)
+        canvas = Canvas(picture, strength, candidates, spread, maps)
         with self._lock:
             plan = self._engine.fill(canvas, progress or _ignore, note, extras)
             run = self._report(plan, perf_counter() - started, notes)
@@ -192,7 +227,51 @@ class Restorer:
             tuple(picture.replace_pixels(pixels) for pixels in canvas.heads),
             None if canvas.spread is None else images.Image(canvas.spread),
             run,
+            canvas.maps,
         )
+
+    def restore_large(
+        self,
+        image: images.LargeImage,
+        *,
+        strength: float = 1.0,
+        progress: Progress | None = None,
+        on_note: Callable[[str], None] | None = None,
+        **inputs: Any,
+    ) -> tuple[images.LargeImage, Run]:
+        """Restore an image that stays in its file, row of tiles by row of tiles; the answer lies in a temporary file.
+
+        What is held in memory is a tile, the rows of the image under it, and those that rows of tiles share. The answer is that
+        of :meth:`__call__`, but that what a method measures of the whole image, it measures of every n-th pixel of a very large
+        one.
+
+        Args:
+            image: see :func:`restorekit.images.open_large`.
+            strength: see :meth:`__call__`, like the rest.
+
+        Raises:
+            SettingError: if the method sees images whole.
+            ImageError: for damaged pixels, and if there is no room for the temporary file.
+        """
+        _check_strength(strength)
+        if self._engine.tiling.whole:
+            raise SettingError(f"{self.method.name} sees images whole, and not in strips", "Read the image whole")
+        extras = read_extras(self.method, inputs)
+        started = perf_counter()
+        notes: list[str] = []
+
+        def note(text: str) -> None:
+            notes.append(text)
+            if on_note is not None:
+                on_note(text)
+
+        if not strength:
+            return image, self._report(None, 0.0, notes)
+        canvas = Canvas(image, strength, False, False)
+        with self._lock:
+            plan = self._engine.fill(canvas, progress or _ignore, note, extras)
+            run = self._report(plan, perf_counter() - started, notes)
+        return image.replace_pixels(canvas.answer), run
 
     def _report(self, plan: Plan | None, seconds: float, notes: list[str]) -> Run:
         cut = plan is not None and not plan.is_whole
@@ -204,6 +283,7 @@ class Restorer:
             tiles=0 if plan is None else plan.tiles,
             seconds=seconds,
             notes=tuple(notes),
+            memory=0 if plan is None else plan.tile[0] * plan.tile[1] * self._engine.bytes_per_pixel,
         )
 
 
@@ -230,6 +310,34 @@ def restore(
     """
     card = zoo.default_card(task) if model is None else model
     return Restorer.from_card(card, device=device, precision=precision)(image, strength=strength, **inputs)
+
+
+def _network(card: zoo.Card, backend: str, provider: str) -> nn.Module | OnnxBackend:
+    if backend not in BACKENDS:
+        raise UnknownNameError("backend", backend, BACKENDS)
+    if backend == "onnx" or (backend == "auto" and card.is_onnx):
+        return OnnxBackend(card.weights_path() if card.is_onnx else exported_card(card), provider)
+    if provider != "auto":
+        raise UsageError("PyTorch takes no provider", "Add --backend onnx, or leave the provider out")
+    return zoo.load_network(card)
+
+
+def _backend(method: Method[Any], network: nn.Module | OnnxBackend, device: str, precision: str) -> Backend:
+    if isinstance(network, OnnxBackend):
+        if precision not in ("auto", network.precision):
+            raise SettingError(f"this ONNX model computes in {network.precision}", f"Export one with --precision {precision}")
+        if device != "auto" and device.partition(":")[0] != network.device.provider:
+            raise SettingError(f"this ONNX model runs on {network.device.provider}, not {device}", "Say where with the provider")
+        return network
+    from restorekit.inference.backend import TorchBackend
+
+    place = resolve_device(device)
+    return TorchBackend(method, network, place, resolve_precision(precision, place))
+
+
+def _check_strength(strength: float) -> None:
+    if not 0 <= strength <= 1:
+        raise UsageError(f"a strength of {strength} is outside 0 to 1", "Take 0 for the input, 1 for all that the network says")
 
 
 def _as_image(picture: Picture) -> images.Image:

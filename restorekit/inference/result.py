@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,6 +31,7 @@ class Run:
         tiles: how many tiles there were; 0 if the network did not run, as at strength 0.
         seconds: from the image in memory to the result in memory.
         notes: what did not go as asked, one sentence each: a tile halved, a precision raised.
+        memory: bytes the network was planned to take on its device for a tile, or for the image if it ran whole.
     """
 
     device: str
@@ -39,12 +41,15 @@ class Run:
     tiles: int
     seconds: float
     notes: tuple[str, ...] = ()
+    memory: int = 0
 
     def __str__(self) -> str:
         if self.tile is None:
             how = "whole" if self.tiles else "untouched"
         else:
             how = f"{self.tiles} tiles of {self.tile[1]}x{self.tile[0]} overlapping by {self.overlap}"
+        if self.memory:
+            how += f" in {_size(self.memory)}"
         return f"{self.device}, {self.precision}, {how}, {self.seconds:.1f} s"
 
 
@@ -57,12 +62,16 @@ class Restoration:
         candidates: the images the network's heads give, in their order; the strength does not blend them. Empty unless asked for.
         spread: where the heads differ: grey, uint16, 65535 for :data:`SPREAD_FULL_SCALE`; None unless asked for.
         run: device, precision, tiles, time.
+        maps: what else the method gives, by the names of its prediction's fields, as far as it was asked for: ``(H, W)`` or, of
+            several channels, ``(H, W, C)``, float32, not clipped. ``dcpi-depth`` has ``disparity`` and ``depth``, ``rrformer``
+            ``reflection``, ``deeprft`` ``kernels``, ``infwide`` ``features``, ``denoised`` and ``deconvolved``.
     """
 
     image: images.Image
     candidates: tuple[images.Image, ...]
     spread: images.Image | None
     run: Run
+    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def save(self, target: str | Path | BinaryIO, **options: Any) -> None:
         """Write the answer; the options are those of :func:`restorekit.images.write`: format, quality, strip, overwrite."""
@@ -77,3 +86,8 @@ class Restoration:
     def to_pil(self) -> PillowImage.Image:
         """The answer as a Pillow image, with metadata; 16-bit colours are rounded to 8 bits, as Pillow has none."""
         return self.image.to_pil()
+
+
+def _size(count: int) -> str:
+    """Bytes as people say them."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(1, round(count / 2**20))} MiB"

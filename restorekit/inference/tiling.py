@@ -101,7 +101,7 @@ def plan_tiles(
     Args:
         size: rows and columns of the image, at least 1.
         tiling: what the method asks for.
-        max_side: longest side of a tile; None for no limit. Not below ``tiling.minimum``.
+        max_side: longest side of a tile; None for no limit. Not below ``tiling.minimum``, and of no account for ``tiling.whole``.
         max_pixels: largest area of a tile; None for no limit. One that is too small for the smallest sensible tile is overrun.
         overlap: pixels of context on each side, rounded up to whole blocks and never reduced. None takes the method's, and less
             of it for tiles that are not four times as long.
@@ -111,6 +111,9 @@ def plan_tiles(
     """
     block = tiling.multiple
     blocks = (-(-size[0] // block), -(-size[1] // block))
+    if tiling.whole:
+        spans = (_cut(length, 0, 1, 0, block) for length in size)
+        return Plan(size, (blocks[0] * block, blocks[1] * block), 0, True, *spans)
     minimum = -(-tiling.minimum // block)
     limits = _Limits(
         side=max(blocks) if max_side is None else max(max_side // block, minimum),
@@ -131,6 +134,37 @@ def plan_tiles(
         for length, side, count in zip(size, (grid.rows, grid.columns), (grid.down, grid.across), strict=True)
     )
     return Plan(size, (grid.rows * block, grid.columns * block), margin * block, exact or grid.tiles == 1, rows, columns)
+
+
+def plan_of_size(size: tuple[int, int], tile: tuple[int, int], tiling: Tiling, overlap: int | None = None) -> Plan:
+    """The plan whose tiles all have the size ``tile``, of which an image that is smaller fills a part only.
+
+    Args:
+        size: rows and columns of the image.
+        tile: rows and columns of the tiles, multiples of ``tiling.multiple``.
+        tiling: what the method asks for.
+        overlap: see :func:`plan_tiles`.
+
+    Raises:
+        SettingError: if the tiles have no room for the overlap asked for.
+    """
+    block = tiling.multiple
+    shortest = min(tile) // block
+    margin = -(-(tiling.overlap if overlap is None else overlap) // block)
+    while 2 * margin >= shortest:
+        if overlap is not None:
+            raise no_room(overlap, tiling, min(tile))
+        margin //= 2
+    exact = tiling.is_exact(margin * block)
+    trim = tiling.halo if exact and tiling.halo is not None else 0
+    counts = [
+        1 if -(-length // block) <= side // block else -(-(-(-length // block) - 2 * margin) // (side // block - 2 * margin))
+        for length, side in zip(size, tile, strict=True)
+    ]
+    rows, columns = (
+        _cut(length, side // block, count, trim, block) for length, side, count in zip(size, tile, counts, strict=True)
+    )
+    return Plan(size, tile, margin * block, exact or counts == [1, 1], rows, columns)
 
 
 def least_side(tiling: Tiling, overlap: int) -> int:

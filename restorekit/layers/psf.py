@@ -17,9 +17,9 @@ def unit_sum(psf: Tensor) -> Tensor:
 def pad_to_square(psf: Tensor) -> Tensor:
     """``(B, 1, kh, kw)`` with zeros around it up to the longer side, centre on centre."""
     kh, kw = psf.shape[-2:]
-    side = torch.sym_max(kh, kw)  # type: ignore[no-untyped-call]  # the plain one would fix which is the longer in a graph
+    side = torch.sym_max(kh, kw)  # the plain one would fix in a graph which is the longer
     top, left = side // 2 - kh // 2, side // 2 - kw // 2
-    return F.pad(psf, (left, side - kw - left, top, side - kh - top))
+    return F.pad(psf, (left, side - kw - left, top, side - kh - top))  # type: ignore[arg-type]  # symbolic sizes are sizes
 
 
 def transfer_function(psf: Tensor, height: int, width: int) -> Tensor:

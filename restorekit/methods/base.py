@@ -46,6 +46,8 @@ class Tiling:
             compromise that the feathered merge hides.
         minimum: smallest sensible tile side, in pixels.
         bytes_per_pixel: memory one pixel of a tile takes while the network runs, in float32.
+        whole: whether images are never cut, whatever their size: tiles would be answers to another question. The rest then
+            matters little; ``minimum`` is the side of an image to try the network out on.
     """
 
     multiple: int
@@ -53,6 +55,7 @@ class Tiling:
     overlap: int
     minimum: int
     bytes_per_pixel: int
+    whole: bool = False
 
     def is_exact(self, overlap: int) -> bool:
         """Whether tiles with this overlap give what the whole image would."""
@@ -123,7 +126,11 @@ class Method(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def finish(self, maps: Maps, config: ConfigT) -> Prediction:
-        """Make a typed result of merged maps. Works pixel by pixel, so that the engine may call it on parts of an image."""
+        """Make a typed result of merged maps. Works pixel by pixel, so that the engine may call it on parts of an image.
+
+        It keeps to operators, indices and what else tensors and NumPy arrays have in common: a process without PyTorch gives
+        arrays.
+        """
 
     @abstractmethod
     def objective(self, config: ConfigT, settings: Mapping[str, Any]) -> Objective:
@@ -153,9 +160,21 @@ class Method(ABC, Generic[ConfigT]):
 
     def measure(self, image: Tensor) -> dict[str, Tensor]:
         """What :meth:`predict` must know of a whole image ``(B, 3, H, W)``, as extras, to give for tiles what it gives for the
-        whole. By default nothing.
+        whole. By default nothing. Like :meth:`finish`, it takes tensors or NumPy arrays.
         """
         return {}
+
+    def own_size(self, config: ConfigT, height: int, width: int) -> tuple[int, int] | None:
+        """Rows and columns that :meth:`predict` brings a whole image to before the network sees it; None, as by default, where
+        it sees the image as it is.
+
+        An exported graph holds the network alone: whoever runs it brings the image there, and what is answered back.
+        """
+        return None
+
+    def longest_exported_side(self, config: ConfigT) -> int | None:
+        """The longest side of an image that an exported graph serves, in pixels; None, as by default, where there is no limit."""
+        return None
 
     def example_extras(self, height: int, width: int) -> dict[str, Tensor]:
         """Some ``extra_inputs`` that fit an image of this size, for trying a network out; a method that has any gives them."""

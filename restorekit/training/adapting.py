@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from restorekit import images
 from restorekit.errors import UsageError
-from restorekit.training.recipe import CardSettings, DataSettings, Recipe, ReportSettings, TrainSettings
+from restorekit.methods.dcpi_depth import DcpiDepthConfig
+from restorekit.methods.dcpi_depth.fitting import fitted_size
+from restorekit.settings import to_table
+from restorekit.training.footage import Footage
+from restorekit.training.recipe import CardSettings, DataSettings, Recipe, ReportSettings, TrainSettings, VideoFolder
 from restorekit.zoo import Card
 
 _STRIDES = 10
@@ -70,6 +75,79 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
             licence=card.licence,
             data="the noisy photographs themselves",
             limits="For photographs of the same camera and sensitivity.",
+        ),
+    )
+
+
+def adapt_to_video(
+    card: Card,
+    videos: Sequence[Path],
+    steps: int,
+    footage: Footage,
+    *,
+    intrinsics: tuple[float, ...] = (),
+    fresh: bool = False,
+    seed: int = 0,
+) -> Recipe:
+    """A recipe that teaches ``dcpi-depth`` on videos, without any depth (the specification's section 9.3).
+
+    Frames are seen in the video's own aspect, if the card's network keeps it. A card without a pose network gets a light one. The
+    terms that compare with optical flow, where the card has a network for it, begin after a fifth of the steps. Triplets that are
+    held back tell by the photometric error when to stop.
+
+    Args:
+        card: whose weights, or for ``fresh`` whose configuration, to begin with.
+        videos: video files, folders of frames, or folders of those.
+        steps: optimiser steps at most.
+        footage: what the (first) video is like.
+        intrinsics: fx, fy, cx, cy as shares of width and height; empty for those beside the frames, else assumed ones.
+        fresh: begin with fresh weights. That takes thousands of frames and steps.
+        seed: fixes the order of the triplets.
+
+    Raises:
+        UsageError: if the card is not of a method that learns from videos.
+    """
+    config = card.parsed_config()
+    if not isinstance(config, DcpiDepthConfig):
+        raise UsageError(f"'{card.name}' cannot be adapted: {card.method} does not learn from video", "Use a dcpi-depth model")
+    height, width = config.height, config.width
+    if config.keep_aspect:
+        height, width = fitted_size(footage.size, (height, width))
+    pose = "light" if config.pose == "none" else config.pose
+    rate = 5e-4 if fresh else 1e-4
+    every = max(steps // 20, 1)
+    return Recipe(
+        name=f"{card.name}-adapted",
+        method=card.method,
+        data=DataSettings(videos=tuple(VideoFolder(path, intrinsics) for path in videos), gap=footage.gap, held_back=8),
+        train=TrainSettings(
+            steps=steps,
+            batch=4,
+            patch=width,
+            learning_rate=rate,
+            final_learning_rate=rate / 10,
+            weight_decay=1e-2,
+            betas=(0.9, 0.999),
+            clip=1.0,
+            ema=0.99,
+            seed=seed,
+            init="" if fresh else str(card.path or card.name),
+        ),
+        config=to_table(replace(config, height=height, width=width, pose=pose)),
+        objective={"dense_after": steps // 5, "divergence_after": 2 * steps // 3},
+        report=ReportSettings(
+            log_every=max(steps // 100, 1),
+            validate_every=every,
+            checkpoint_every=every,
+            samples=0,
+            give_up_after=0 if fresh else 6,
+        ),
+        card=CardSettings(
+            tasks=card.tasks,
+            summary=f"{card.name}, taught further on video",
+            licence=card.licence,
+            data="the frames themselves, without depth",
+            limits="For scenes and a camera like those of the video.",
         ),
     )
 

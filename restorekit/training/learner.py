@@ -52,7 +52,7 @@ class Learner:
         if self.settings.init:
             from restorekit.zoo import load_card, load_network
 
-            network.load_state_dict(load_network(load_card(self.settings.init)).state_dict())
+            _begin_with(network, load_network(load_card(self.settings.init)).state_dict())
         elif hasattr(self.objective, "prepare"):
             self.objective.prepare(network)
         return network.to(memory_format=torch.channels_last) if self.settings.channels_last else network
@@ -174,6 +174,13 @@ def split(batch: Batch, parts: int) -> Iterator[Batch]:
         own = slice(begin, begin + size)
         extras = {name: value[own] if value.dim() and len(value) == count else value for name, value in batch.extras.items()}
         yield Batch(batch.input[own], batch.target[own], extras)
+
+
+def _begin_with(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load weights. Parts of the network that have none at all, such as one that only training needs, stay as they are."""
+    parts = {key.partition(".")[0] for key in state}
+    fresh = {key: value for key, value in network.state_dict().items() if key.partition(".")[0] not in parts}
+    network.load_state_dict(fresh | state)
 
 
 def _step(optimiser: Any, rate: float) -> None:

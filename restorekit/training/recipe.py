@@ -62,7 +62,7 @@ class DataSettings:
         pairs: data sets that hold both sides already; each a path or a table, see :class:`PairFolder`.
         noisy: folders of noisy photographs without clean ones, for methods that teach themselves.
         match: file-name patterns of the noisy photographs that are used; empty for all.
-        held_back: crops of the noisy photographs to validate on, by the loss, where there are no clean ones.
+        held_back: crops of the noisy photographs, or triplets of the videos, to validate on by the loss where there is no truth.
         videos: videos, for methods that learn depth from motion; each a path or a table, see :class:`VideoFolder`.
         gap: frames from one to its neighbour in a triplet.
         corridors: drawn videos of 16 frames that are trained on too; see :mod:`restorekit.data.synthetic_video`.

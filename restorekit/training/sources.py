@@ -22,7 +22,7 @@ from restorekit.data import (
     load_rgb,
 )
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
-from restorekit.data.videos import DepthSet, VideoTriplets, load_clips
+from restorekit.data.videos import DepthSet, TripletSet, VideoTriplets, load_clips
 from restorekit.degradations import get_degradation
 from restorekit.errors import SettingError
 from restorekit.methods import Batch
@@ -87,9 +87,11 @@ def training_source(recipe: Recipe, device: torch.device) -> Source:
 
 
 def validation_set(recipe: Recipe, source: Source) -> ValidationSet | None:
-    """What the recipe validates on, if anything. Who trains on noisy photographs alone may hold back crops of them."""
+    """What the recipe validates on, if anything. Who trains on noisy photographs or videos alone may hold back some of them."""
     if isinstance(source, NoisyBatches) and recipe.data.held_back:
         return NoisySet(source, recipe.data.held_back, recipe.train.size_at(0)[1])
+    if isinstance(source, VideoTriplets) and recipe.data.held_back:
+        return TripletSet(source, recipe.data.held_back)
     data, crop = recipe.data, recipe.report.validation_crop
     if data.validation_pairs:
         return PairedSet(_pairs(data.validation_pairs), crop)

@@ -27,6 +27,21 @@ class WeightsEntry:
 
 
 @dataclass(frozen=True)
+class MemoryEntry:
+    """What running the network takes, as measured on a CPU by ``benchmarks/memory.py``.
+
+    Attributes:
+        bytes_per_pixel: by precision, what every pixel of a tile adds to the peak of the process.
+    """
+
+    bytes_per_pixel: dict[str, int]
+
+    def __post_init__(self) -> None:
+        if min(self.bytes_per_pixel.values(), default=1) < 1:
+            raise ValueError("bytes_per_pixel must be at least 1")
+
+
+@dataclass(frozen=True)
 class Score:
     """A measured score: what the model made of a set of images.
 
@@ -62,6 +77,7 @@ class Card:
         licence: licence of the weights.
         limits: what it is known to do badly.
         weights: the file with the weights; None before they are written, and for a template.
+        memory: what its network takes; None if that was not measured.
         training: how it was trained: data, steps, hours, hardware, and whatever else is worth keeping.
         scores: what was measured.
     """
@@ -76,6 +92,7 @@ class Card:
     licence: str = ""
     limits: str = ""
     weights: WeightsEntry | None = None
+    memory: MemoryEntry | None = None
     training: dict[str, Any] = field(default_factory=dict)
     scores: tuple[Score, ...] = ()
 
@@ -91,6 +108,11 @@ class Card:
     def is_template(self) -> bool:
         """Whether this is a configuration only, made from a method's preset."""
         return self.weights is None and not self.path.name
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether this is an ONNX file, which is card and network in one."""
+        return self.path.suffix.lower() == ".onnx"
 
     @property
     def where(self) -> str:

@@ -73,11 +73,22 @@ def load_card(name_or_path: str | Path) -> Card:
 
 
 def default_card(task: str) -> Card:
-    """The shipped card that serves ``task`` when no model is named; UnknownNameError if none does."""
+    """The shipped card that serves ``task`` when no model is named.
+
+    Raises:
+        CardError: if no shipped card does, though there is a method for it.
+        UnknownNameError: if there is no such task.
+    """
     defaults = {name: card for card in list_cards() for name in card.default_for}
-    if task not in defaults:
-        raise UnknownNameError("task", task, defaults)
-    return defaults[task]
+    if task in defaults:
+        return defaults[task]
+    tasks = {name for method in list_methods() for name in get_method(method).tasks}
+    if task not in tasks:
+        raise UnknownNameError("task", task, tasks)
+    raise CardError(
+        f"no model for {task} is included",
+        "Import weights with `restorekit import`, train some with `restorekit train RECIPE`, or name a card with --model",
+    )
 
 
 def _looks_like_path(text: str) -> bool:
@@ -89,6 +100,10 @@ def _load_file(path: Path) -> Card:
         cards = sorted(path.glob("*.toml"))
         remedy = f"Name a card in it, for example {cards[0]}" if cards else "Name a card, a .toml file"
         raise CardError(f"{path} is a folder, not a model card", remedy)
+    if path.suffix.lower() == ".onnx":
+        from restorekit.zoo.onnx_file import onnx_card
+
+        return onnx_card(path)
     if path.suffix.lower() in _WEIGHT_SUFFIXES:
         card = path.with_suffix(".toml")
         remedy = f"Name its card, {card}" if card.is_file() else "Name the card that goes with it, a .toml file"

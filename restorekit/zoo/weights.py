@@ -22,6 +22,8 @@ def load_network(card: Card) -> nn.Module:
     Raises:
         CardError: if the weights are missing, have another checksum, are not safetensors, or do not fit the network.
     """
+    if card.is_onnx:
+        raise CardError(f"{card.where} is an ONNX model, which PyTorch cannot run", "Name the card it was exported from")
     state = _load_state(card)
     network = card.restoration_method().build(card.parsed_config())
     own = network.state_dict()

@@ -330,3 +330,17 @@ def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -
 def stamps(folder: Path) -> dict[str, int]:
     """When each result was written; a result that is made again has another stamp."""
     return {p.name: p.stat().st_mtime_ns for p in folder.glob("*.png")}
+
+
+def test_strips(run: Run, card: Path, tmp_path: Path) -> None:
+    whole, photo = tmp_path / "whole.tif", tmp_path / "photo.tif"
+    PillowImage.fromarray(pixels(save_photo(tmp_path / "photo.png", size=(96, 150)))).save(photo)
+    options = ("infer", "-m", card, photo, "--precision", "fp32", "--tile", "64", "--overlap", "8")
+    assert run(*options, "--no-strips", "-o", whole).exit_code == 0
+    result = run(*options, "--strips")
+    assert result.exit_code == 0, result.output
+    assert " tiles of 64x64 overlapping by 8" in result.stderr
+    assert np.array_equal(pixels(tmp_path / "photo-deblurred.tif"), pixels(whole))
+    assert run(*options, "--strips", "--candidates").exit_code == 2
+    result = run(*options, "--strips", "-o", "photo.jpg")
+    assert result.exit_code == 1 and "cannot be restored in strips" in result.stderr

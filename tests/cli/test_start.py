@@ -41,6 +41,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["evaluate", "--help"], "--json"),
         (["degrade", "--help"], "--seed"),
         (["train", "--help"], "--resume"),
+        (["export", "--help"], "--opset"),
+        (["depth", "--help"], "--npy"),
         (["models"], "chosen when no model is named"),
         (["models", "--json"], "["),
     ],
@@ -55,7 +57,7 @@ def test_shell_completion_imports_nothing_heavy_and_knows_commands() -> None:
     result = run(
         _RESTOREKIT_COMPLETE="complete_bash", COMP_WORDS="restorekit de", COMP_CWORD="1", _TYPER_COMPLETE_ARGS="restorekit de"
     )
-    assert result.stdout.split() == ["deblur", "degrade"]
+    assert result.stdout.split() == ["deblur", "denoise", "derain", "desnow", "dehaze", "dereflect", "depth", "degrade"]
     assert result.stderr.startswith("HEAVY [] ")
 
 

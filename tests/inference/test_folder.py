@@ -282,12 +282,16 @@ def test_what_a_killed_write_left_is_swept_away_unless_somebody_is_at_work(sourc
 
 def with_extras(image: Image, job: Job) -> Products:
     grey = Image(np.full((image.height, image.width, 1), 9, np.uint16))
-    return Products(image, (image, image), grey if job.spread else None)
+    return Products(image, (image, image), {"spread": grey})
 
 
 def test_candidates_and_spread_are_written_too(source: Path, out: Path, tmp_path: Path) -> None:
     made = plan(
-        [str(source / "0.png")], suffix="new", output=str(out / "r.png"), candidates=True, spread=str(tmp_path / "m" / "map.png")
+        [str(source / "0.png")],
+        suffix="new",
+        output=str(out / "r.png"),
+        candidates=True,
+        maps={"spread": str(tmp_path / "m" / "map.png")},
     )
     (outcome,) = Batch(made, {}).run(lambda: with_extras)
     assert outcome.written == (out / "r-1.png", out / "r-2.png", tmp_path / "m" / "map.png", out / "r.png")
@@ -306,7 +310,7 @@ def test_extras_do_not_replace_what_is_not_ours_either(source: Path, out: Path) 
 
 
 def test_a_missing_spread_map_is_made_though_the_result_stands(source: Path, out: Path, tmp_path: Path) -> None:
-    made = plan([str(source)], suffix="new", output=str(out), spread=str(tmp_path / "maps"))
+    made = plan([str(source)], suffix="new", output=str(out), maps={"spread": str(tmp_path / "maps")})
     Batch(made, {}).run(lambda: with_extras)
     (tmp_path / "maps" / "1.png").unlink()
     assert [job.source for job in Batch(made, {}).pending] == [source / "1.png"]

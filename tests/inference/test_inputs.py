@@ -146,8 +146,8 @@ def test_an_input_named_twice_is_done_once(tree: Tree) -> None:
         (["in/a.jpg"], {"format": "jgp"}, "unknown format 'jgp'. Did you mean 'jpg'"),
         (["in/a.jpg"], {"output": "in/a.jpg"}, "the result of in/a.jpg would overwrite the input in/a.jpg"),
         (["in/a.jpg"], {"output": "link.jpg"}, "would overwrite the input in/a.jpg"),
-        (["in/a.jpg"], {"spread": "in/a.jpg"}, "the spread map of in/a.jpg would overwrite the input in/a.jpg"),
-        (["in/a.jpg"], {"output": "x.png", "spread": "x.png"}, "would both be written to x.png"),
+        (["in/a.jpg"], {"maps": {"spread": "in/a.jpg"}}, "the spread map of in/a.jpg would overwrite the input in/a.jpg"),
+        (["in/a.jpg"], {"output": "x.png", "maps": {"spread": "x.png"}}, "would both be written to x.png"),
         (
             ["in"],
             {"output": "out", "format": "png"},
@@ -158,8 +158,8 @@ def test_an_input_named_twice_is_done_once(tree: Tree) -> None:
             {"output": "out"},
             "a.jpg and the result of tree/x/a.jpg would both be written to out/a.jpg",
         ),
-        (["-"], {"output": "x.png", "spread": "x.png"}, "the result of standard input and the spread map of"),
-        (["in"], {"spread": "map.png"}, "spread maps of several images cannot all be map.png"),
+        (["-"], {"output": "x.png", "maps": {"spread": "x.png"}}, "the result of standard input and the spread map of"),
+        (["in"], {"maps": {"spread": "map.png"}}, "spread maps of several images cannot all be map.png"),
         (
             ["num/a.jpg", "num/a-1.jpg"],
             {"output": "out", "candidates": True},
@@ -180,7 +180,7 @@ def test_what_cannot_be_right_is_refused_before_any_work(
 def test_a_spread_map_that_cannot_be_written_is_refused_before_any_work(tree: Tree) -> None:
     tree("a.jpg")
     with pytest.raises(ImageError, match=r"map\.tx"):
-        planned("a.jpg", spread="map.tx")
+        planned("a.jpg", maps={"spread": "map.tx"})
 
 
 def test_an_unknown_format_is_an_unknown_name(tree: Tree) -> None:
@@ -197,8 +197,8 @@ def test_a_missing_file_is_left_to_be_reported(tree: Tree) -> None:
 
 def test_spread_maps_get_a_tree_of_their_own(tree: Tree) -> None:
     tree("in/a.jpg", "in/x/b.tif")
-    made = plan(["in"], suffix="deblurred", output="out", recursive=True, spread="maps")
-    assert [job.spread and job.spread.as_posix() for job in made.jobs] == ["maps/a.png", "maps/x/b.png"]
+    made = plan(["in"], suffix="deblurred", output="out", recursive=True, maps={"spread": "maps"})
+    assert [dict(job.maps)["spread"].as_posix() for job in made.jobs] == ["maps/a.png", "maps/x/b.png"]
 
 
 def test_candidates_are_numbered_beside_the_result(tree: Tree) -> None:
@@ -213,3 +213,26 @@ def test_standard_streams(tree: Tree) -> None:
     assert planned("-", output="-") == {"-": "-"}
     assert planned("-", output="a.png") == {"-": "a.png"}
     assert plan(["-"], suffix="deblurred", format="jpg").format == "JPEG"
+
+
+def test_videos_are_inputs_where_they_are_wanted(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("a/clip.mp4", "b/clip.mov", "in/photo.jpg")
+    monkeypatch.setattr("restorekit.inference.inputs.count_frames", lambda path: 2)
+    options = {"suffix": "depth", "format": "png", "videos": True}
+    one = plan(["a/clip.mp4"], **options)  # type: ignore[arg-type]
+    assert [(job.target and job.target.as_posix(), job.frame) for job in one.jobs] == [
+        ("a/clip-depth/000001.png", 0),
+        ("a/clip-depth/000002.png", 1),
+    ]
+    assert not one.single
+    both = plan(["in", "a/clip.mp4"], output="out", **options)  # type: ignore[arg-type]
+    assert [job.target and job.target.as_posix() for job in both.jobs] == [
+        "out/photo.png",
+        "out/clip/000001.png",
+        "out/clip/000002.png",
+    ]
+    with pytest.raises(UsageError, match=r"frame 1 of a/clip\.mp4 and the result of frame 1 of b/clip\.mov would both"):
+        plan(["a/clip.mp4", "b/clip.mov"], output="out", **options)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="several results cannot go to standard output"):
+        plan(["a/clip.mp4"], output="-", **options)  # type: ignore[arg-type]
+    assert planned("a/clip.mp4") == {"a/clip.mp4": "a/clip-deblurred.png"}

@@ -27,14 +27,10 @@ def test_tiles_that_agree_give_the_image_back(
         return {"a": part[:3], "b": part[3:]}
 
     result = np.full_like(image, np.nan)
-    expected = 0
-    for top, maps in merge_tiles(plan, run):
-        rows = maps["a"].shape[1]
-        assert top == expected and maps["a"].shape == (3, rows, size[1]) and maps["b"].shape == (2, rows, size[1])
-        assert rows == 1 or rows * size[1] <= 100
-        result[:3, top : top + rows], result[3:, top : top + rows] = maps["a"], maps["b"]
-        expected += rows
-    assert expected == size[0]
+    for block in merge_tiles(plan, run):
+        assert np.isnan(result[:, block.rows, block.columns]).all()  # nothing is given twice
+        assert block.maps["a"].shape[1] == 1 or block.maps["a"][0].size <= 100
+        result[:3, block.rows, block.columns], result[3:, block.rows, block.columns] = block.maps["a"], block.maps["b"]
     assert seen == [(row.start, column.start) for row in plan.rows for column in plan.columns]
     np.testing.assert_allclose(result, image, atol=2e-7)
 
@@ -46,20 +42,20 @@ def test_tiles_that_differ_blend_from_one_to_the_other_without_a_step() -> None:
     def run(row: Span, column: Span) -> dict[str, np.ndarray]:
         return {"x": np.full((1, row.stop - row.start, column.stop - column.start), column.start, np.float32)}
 
-    values = np.concatenate([maps["x"][0] for _, maps in merge_tiles(plan, run)])
+    values = np.concatenate([block.maps["x"][0] for block in merge_tiles(plan, run)], axis=1)
     starts = [column.start for column in plan.columns]
     assert (values == values[0]).all()
     assert values[0, 0] == starts[0] and values[0, -1] == starts[-1]
     assert (np.diff(values[0]) >= 0).all() and np.diff(values[0]).max() < 2
 
 
-def test_rows_are_given_before_later_tiles_run() -> None:
-    plan = plan_tiles((200, 8), TILING, max_side=32)
+def test_blocks_are_given_before_later_tiles_run() -> None:
+    plan = plan_tiles((200, 90), TILING, max_side=32)
     ran: list[int] = []
 
     def run(row: Span, column: Span) -> dict[str, np.ndarray]:
         ran.append(row.start)
         return {"x": np.zeros((1, row.stop - row.start, column.stop - column.start), np.float32)}
 
-    counts = [(top, len(ran)) for top, _ in merge_tiles(plan, run)]
-    assert [count for _, count in counts] == list(range(1, len(plan.rows) + 1))
+    counts = [len(ran) for _ in merge_tiles(plan, run)]
+    assert counts == list(range(1, plan.tiles + 1))

@@ -9,14 +9,17 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch import Tensor
 
 from restorekit.errors import UsageError
 from restorekit.methods import get_method
 from restorekit.settings import to_table
 from restorekit.training import train
-from restorekit.training.adapting import adapt_to_noise
+from restorekit.training.adapting import adapt_to_noise, adapt_to_video
+from restorekit.training.footage import Footage
 from restorekit.training.recipe import Recipe
-from restorekit.zoo import Card, load_card, write_card
+from restorekit.zoo import Card, load_card, load_network, write_card
+from tests.tiny import write_other_card
 
 
 @pytest.fixture
@@ -82,3 +85,46 @@ def test_what_cannot_be_adapted_is_refused(card: Card, photograph: Path, tmp_pat
     PIL.Image.fromarray(np.zeros((20, 99, 3), np.uint8)).save(tmp_path / "small.png")
     with pytest.raises(UsageError, match=r"small\.png is too small to learn from"):
         adapt_to_noise(card, [photograph, tmp_path / "small.png"], 10)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Twelve frames of a pattern that drifts."""
+    folder = tmp_path / "film"
+    folder.mkdir()
+    pattern = PIL.Image.fromarray(np.random.default_rng(1).integers(0, 255, (8, 16, 3), dtype=np.uint8)).resize((160, 64))
+    for number in range(12):
+        pattern.crop((2 * number, 0, 2 * number + 96, 64)).save(folder / f"{number:02d}.png")
+    return folder
+
+
+FOOTAGE = Footage((64, 96), 12, 2, 13.0)
+
+
+def test_the_recipe_for_a_video_follows_from_card_and_footage(tmp_path: Path, film: Path) -> None:
+    card = load_card(write_other_card(tmp_path / "card", "dcpi-depth"))
+    recipe = adapt_to_video(card, [film], 300, replace(FOOTAGE, size=(1080, 1920)), intrinsics=(0.8, 1.2, 0.5, 0.5))
+    config = recipe.method_config()
+    assert (config.height, config.width, config.pose, config.dims) == (64, 96, "light", (8, 16, 24))
+    assert (recipe.data.gap, recipe.data.held_back, recipe.train.init) == (2, 8, str(card.path))
+    assert recipe.objective == {"dense_after": 60, "divergence_after": 200}
+    tall = adapt_to_video(card, [film], 300, replace(FOOTAGE, size=(1920, 1080)), fresh=True)
+    assert (tall.method_config().height, tall.method_config().width, tall.train.init) == (96, 64, "")
+
+
+def test_depth_begins_with_the_card_and_adds_what_only_training_needs(tmp_path: Path, film: Path) -> None:
+    card = load_card(write_other_card(tmp_path / "card", "dcpi-depth"))
+    recipe = adapt_to_video(card, [film], 2, FOOTAGE)
+    still = replace(recipe, train=replace(recipe.train, learning_rate=1e-30, final_learning_rate=1e-30, weight_decay=0.0))
+    path = train(still, tmp_path / "run")
+    assert path is not None
+    before, after = load_network(card).state_dict(), load_network(load_card(path)).state_dict()
+    assert any(key.startswith("pose.") for key in after) and not any(key.startswith("pose.") for key in before)
+    learnt: dict[str, Tensor] = {key: value for key, value in before.items() if "running" not in key and "batches" not in key}
+    assert [key for key, value in learnt.items() if not torch.allclose(value, after[key], atol=1e-20)] == []
+    assert len(column(tmp_path / "run", "validation.csv", "photometric")) == 2
+
+
+def test_what_does_not_learn_from_video_is_refused(card: Card, film: Path) -> None:
+    with pytest.raises(UsageError, match="'tiny' cannot be adapted: cbsn does not learn from video"):
+        adapt_to_video(card, [film], 10, FOOTAGE)

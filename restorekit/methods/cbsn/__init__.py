@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,11 +89,17 @@ class Cbsn(Method[CbsnConfig]):
             bytes_per_pixel=24 * max(config.filters, config.tail_channels),
         )
 
-    def measure(self, image: Tensor) -> dict[str, Tensor]:
+    def measure(self, image: Any) -> dict[str, Any]:
         """What :meth:`predict` must know of a whole image ``(B, 3, H, W)`` to give for tiles what it gives for the whole.
 
         ``mean`` and ``std``, each ``(B, 3, 1, 1)``.
         """
+        import numpy as np
+
+        if isinstance(image, np.ndarray):  # the same, where there is no PyTorch
+            least = 1 / math.sqrt(image.shape[2] * image.shape[3])
+            exact = image.mean((2, 3), np.float64, keepdims=True), image.std((2, 3), np.float64, keepdims=True).clip(least)
+            return {name: values.astype(image.dtype) for name, values in zip(("mean", "std"), exact, strict=True)}
         from restorekit.methods.cbsn.denoise import measure
 
         mean, std = measure(image)

@@ -149,11 +149,11 @@ class DcpiDepth(Method[DcpiDepthConfig]):
         return Network(config)
 
     def tiling(self, config: DcpiDepthConfig) -> Tiling:
-        """Global, and not to be cut, as every tile would have a scale of its own: the least tile is larger than photographs are.
+        """Never cut, as every tile would have a scale of its own.
 
         The network runs at the size of its training, whatever the image's, so that a large one takes little but its own memory.
         """
-        return Tiling(multiple=1, halo=None, overlap=0, minimum=8192, bytes_per_pixel=32)
+        return Tiling(multiple=1, halo=None, overlap=0, minimum=32, bytes_per_pixel=32, whole=True)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
         """The disparity of ``(B, 3, H, W)``, RGB in [0, 1], any size."""
@@ -161,12 +161,18 @@ class DcpiDepth(Method[DcpiDepthConfig]):
 
         return {"disparity": estimate(network, image)}
 
+    def own_size(self, config: DcpiDepthConfig, height: int, width: int) -> tuple[int, int]:
+        from restorekit.methods.dcpi_depth.fitting import fitted_size
+
+        trained = (config.height, config.width)
+        return fitted_size((height, width), trained) if config.keep_aspect else trained
+
     def finish(self, maps: Maps, config: DcpiDepthConfig) -> DepthPrediction:
-        from restorekit.methods.dcpi_depth.geometry import depth_of
+        from restorekit.methods.dcpi_depth.fitting import depth_of
 
         disparity = maps["disparity"]
         depth = depth_of(disparity, config.min_depth, config.max_depth)
-        return DepthPrediction(disparity.expand(-1, 3, -1, -1), disparity, depth)
+        return DepthPrediction(disparity[:, [0, 0, 0]], disparity, depth)
 
     def predict_pose(self, network: Any, first: Tensor, second: Tensor) -> PosePrediction:
         """How the camera moved between frames ``(B, 3, H, W)`` of one video, in the order of time, RGB in [0, 1].

@@ -14,13 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.methods.dcpi_depth.fitting import depth_of as depth_of
+
 NEAREST = 1e-3
 """Points are never taken to lie nearer to a camera than this, in units of depth: behind it, a projection means nothing."""
-
-
-def depth_of(disparity: Tensor, min_depth: float, max_depth: float) -> Tensor:
-    """Depth in ``[min_depth, max_depth]`` of a disparity in [0, 1], any shape: ``1 / (1/max + (1/min - 1/max) disparity)``."""
-    return 1 / (1 / max_depth + (1 / min_depth - 1 / max_depth) * disparity)
 
 
 def pose_matrix(axis_angle: Tensor, translation: Tensor, invert: bool = False) -> Tensor:

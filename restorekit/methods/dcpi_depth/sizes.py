@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
 
-STEP = 32
-"""Sides of training images are multiples of this, and so are those that photographs are brought to."""
+from restorekit.layers.tracing import is_exported
+from restorekit.methods.dcpi_depth.fitting import STEP, fitted_size
+
+__all__ = ["STEP", "estimate", "fitted_size", "pad_by_edge"]
 
 
 def pad_by_edge(image: Tensor, multiple: int, least: int) -> Tensor:
     """``(B, C, H, W)`` continued to the right and below by its edge, to multiples of ``multiple``, and at least to ``least``."""
     bottom, right = (max(least, -(-side // multiple) * multiple) - side for side in image.shape[-2:])
     return F.pad(image, (0, right, 0, bottom), mode="replicate") if bottom or right else image
-
-
-def fitted_size(image: tuple[int, int], trained: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns with about the area of ``trained`` and about the aspect of ``image``, in steps of :data:`STEP`."""
-    scale = sqrt(trained[0] * trained[1] / (image[0] * image[1]))
-    rows, columns = (max(1, round(side * scale / STEP)) * STEP for side in image)
-    return rows, columns
 
 
 def estimate(network: Any, image: Tensor) -> Tensor:
@@ -37,6 +31,9 @@ def estimate(network: Any, image: Tensor) -> Tensor:
         image: the photographs.
     """
     height, width = image.shape[-2:]
+    if is_exported():  # photographs are brought to size outside the graph
+        whole: Tensor = network(image)
+        return whole
     size = fitted_size((height, width), network.trained_size) if network.keep_aspect else network.trained_size
     seen = image if size == (height, width) else F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
     disparity: Tensor = network(seen)

@@ -199,6 +199,15 @@ class DeepRft(Method[DeepRftConfig]):
         answers = network(image)
         return {"image": answers.image, "kernels": network.kernels(answers)}
 
+    def longest_exported_side(self, config: DeepRftConfig) -> int | None:
+        """A graph is for one window of kernels, over which all means are taken."""
+        limits = []
+        if config.kernel_window is not None:
+            limits.append((3 * config.kernel_window - config.kernel_overlap) // 2 - 1)
+        if config.train_cells is not None and config.train_size is not None:
+            limits.append(3 * min(config.train_size) // 2)
+        return min(limits) // config.multiple * config.multiple if limits else None
+
     def finish(self, maps: Maps, config: DeepRftConfig) -> DeepRftPrediction:
         return DeepRftPrediction(maps["image"], maps["kernels"])
 

@@ -144,7 +144,13 @@ def spatial_kernels(response: Tensor, size: tuple[int, int], side: int = KERNEL)
         side: rows and columns to give, odd.
     """
     real, imaginary = response.chunk(2, 1)
-    kernels = torch.fft.fftshift(_inverse(real, imaginary, size), dim=(-2, -1))
+    kernels = _inverse(real, imaginary, size)
+    if is_exported():  # where windows hold more than is given, and neither shifts nor margins may depend on their size
+        for dim in (-2, -1):
+            after, before = kernels.narrow(dim, 0, side // 2 + 1), kernels.narrow(dim, kernels.shape[dim] - side // 2, side // 2)
+            kernels = torch.cat([before, after], dim)
+        return kernels
+    kernels = torch.fft.fftshift(kernels, dim=(-2, -1))
     (height, width), reach = size, side // 2
     top, left = reach - height // 2, reach - width // 2
     return nn.functional.pad(kernels, (left, side - left - width, top, side - top - height))
@@ -164,6 +170,10 @@ def kernel_picture(response: Tensor, windows: Windows, batch: int, patch: int) -
     reach = min(KERNEL // 2, (windows.spacing * patch - 1) // 2)
     kernels = torch.unflatten(spatial_kernels(mean, windows.size, 2 * reach + 1), 0, (batch, -1))
     height, width = windows.plane
+    if is_exported():
+        row, column = ((side // 2) * patch - reach for side in windows.size)
+        below, right = height * patch - row - 2 * reach - 1, width * patch - column - 2 * reach - 1
+        return nn.functional.pad(kernels[:, 0], (column, right, row, below))
     picture = kernels.new_zeros(batch, 1, height * patch, width * patch)
     for number, (top, left) in enumerate(windows.corners):
         row, column = (top + windows.size[0] // 2) * patch - reach, (left + windows.size[1] // 2) * patch - reach

@@ -234,7 +234,9 @@ class DeepRFT(nn.Module):
         :func:`~restorekit.methods.deeprft.kernel.kernel_picture`.
         """
         batch, _, height, width = answers.image.shape
-        rows, columns = (-(-side // self.multiple) * (self.multiple // self.patch) for side in (height, width))
+        # not -(-side // multiple): in a graph that would round towards zero
+        blocks = ((side + self.multiple - 1) // self.multiple for side in (height, width))
+        rows, columns = (count * (self.multiple // self.patch) for count in blocks)
         response = answers.responses[len(answers.responses) // 2 - 1]
         picture = kernel_picture(response, Windows(rows, columns, self.window), batch, self.patch)
         return crop_to(picture, height, width)

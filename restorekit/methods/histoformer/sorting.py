@@ -29,8 +29,9 @@ def ascending_order(x: Tensor) -> Tensor:
         x = x.float()
     if x.device.type == "cpu" and x.dtype == torch.float32 and not is_traced():
         return _packed_order(x)
-    # ONNX knows no stable sort by name; TopK, which the plain one becomes there, is stable.
-    return torch.sort(x, dim=-1, stable=not is_exported()).indices
+    if is_exported():  # ONNX knows no stable sort by name; TopK, which the plain one becomes there, is stable
+        return torch.sort(x, dim=-1).indices
+    return torch.sort(x, dim=-1, stable=True).indices
 
 
 def is_traced() -> bool:

@@ -91,9 +91,10 @@ class MultiOutput(Method[MultiOutputConfig]):
 
     def finish(self, maps: Maps, config: MultiOutputConfig) -> MultiOutputPrediction:
         merged = maps["heads"]
-        heads = merged.view(merged.shape[0], config.n_heads, 3, *merged.shape[2:])
-        image = heads.mean(1) if config.answer == "mean" else heads[:, config.answer]
-        spread = heads.var(1, unbiased=False).mean(1, keepdim=True).sqrt()
+        heads = merged.reshape(merged.shape[0], config.n_heads, 3, *merged.shape[2:])
+        mean = heads.mean(1)
+        image = mean if config.answer == "mean" else heads[:, config.answer]
+        spread = ((heads - mean[:, None]) ** 2).mean(1).mean(1)[:, None] ** 0.5
         return MultiOutputPrediction(image, heads, spread)
 
     def objective(self, config: MultiOutputConfig, settings: Mapping[str, Any]) -> Objective:

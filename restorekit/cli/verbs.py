@@ -1,0 +1,86 @@
+"""The verbs that choose a model by themselves, and how they choose it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from restorekit.errors import CardError, UsageError
+
+if TYPE_CHECKING:
+    from restorekit.zoo import Card
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command that is a task of the zoo.
+
+    Attributes:
+        help: its help.
+        suffix: what a result is called beside its input: ``"deblurred"`` makes ``photo-deblurred.jpg``.
+        learner: the method that can be taught on the very inputs, for ``--adapt``; empty where there is none.
+    """
+
+    help: str
+    suffix: str
+    learner: str = ""
+
+
+VERBS = {
+    "deblur": Verb("Sharpen photographs blurred by a moving camera or moving things.", "deblurred"),
+    "denoise": Verb("Take the noise out of photographs; with --adapt, learn it from them first.", "denoised", learner="cbsn"),
+    "weather": Verb("Take rain, snow, haze or drops off photographs, whatever it is.", "cleared"),
+    "derain": Verb("Take rain off photographs.", "derained"),
+    "desnow": Verb("Take snow off photographs.", "desnowed"),
+    "dehaze": Verb("Take haze off photographs.", "dehazed"),
+    "dereflect": Verb("Take reflections in glass off photographs.", "dereflected"),
+    "depth": Verb(
+        "See how near things are in photographs and videos; with --adapt, learn it from a video first.",
+        "depth",
+        learner="dcpi-depth",
+    ),
+}
+"""By name, in the order of ``restorekit --help``."""
+
+
+def suffix_of(task: str) -> str:
+    """What results of a task are called; ``restored`` for one without a verb."""
+    return VERBS[task].suffix if task in VERBS else "restored"
+
+
+def choose_card(task: str | None, name: str | None, *, fresh: bool = False) -> Card:
+    """The card that was named, or the default for a verb; None stands for ``infer``, which has no default.
+
+    Args:
+        task: the verb.
+        name: a model of the zoo, or the path of a card.
+        fresh: whether a configuration without weights will do, as they are to be learnt.
+
+    Raises:
+        UsageError: if there is no model for the task, or the one that was named is for another.
+        CardError: for one without weights.
+    """
+    from restorekit.zoo import default_card, load_card
+
+    if name is None and task is None:
+        raise UsageError("infer does not know which model to use", "Add --model NAME; `restorekit models` lists them")
+    if name is None and task is not None and not fresh:
+        return _default(task, default_card)
+    card = load_card(name or f"{VERBS[task or ''].learner}-compact")
+    if card.is_template and not fresh:
+        card.weights_path()  # says what to do
+    if task is not None and task not in card.tasks:
+        raise UsageError(
+            f"model '{card.name}' is for {' and '.join(card.tasks)}, not {task}", "Use `restorekit infer` to run it all the same"
+        )
+    return card
+
+
+def _default(task: str, find: Callable[[str], Card]) -> Card:
+    try:
+        return find(task)
+    except CardError as error:
+        if not VERBS[task].learner:
+            raise
+        raise CardError(error.problem, f"{error.remedy}. Or learn from the inputs alone with --adapt --from-scratch") from None

@@ -1,0 +1,94 @@
+"""What PyTorch's exporter is given, and the graph it makes of that."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.errors import CardError
+from restorekit.methods import Method
+
+
+class Predictor(nn.Module):
+    """A method's ``predict`` as a module: image and extra inputs in, maps out, in a fixed order.
+
+    Attributes:
+        maps: the names of the maps.
+    """
+
+    def __init__(
+        self, method: Method[Any], network: nn.Module, extras: tuple[str, ...], image: Tensor, values: tuple[Tensor, ...]
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.network = network.eval().requires_grad_(False)
+        self.extras = extras
+        with torch.inference_mode():
+            self.maps = tuple(method.predict(network, image, **dict(zip(extras, values, strict=True))))
+
+    def forward(self, image: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+        maps = self.method.predict(self.network, image, **dict(zip(self.extras, extras, strict=True)))
+        return tuple(maps[name] for name in self.maps)
+
+    def run(self, image: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+        """What the graph should give: what :meth:`forward` gives, for networks with a size of their own at this very one."""
+        answers: tuple[Tensor, ...] = self(image, *extras)
+        return answers
+
+
+def make_graph(predictor: Predictor, image: Tensor, extras: Mapping[str, Tensor], *, dynamic: bool, opset: int) -> Any:
+    """The ONNX model; CardError with the exporter's last words if it makes none."""
+    free = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    shapes: tuple[Any, ...] = (free,)
+    if extras:  # what a method measures has one value a channel; anything else may have any size, like a PSF
+        shapes = (free, tuple(free if min(values.shape[2:]) > 1 else None for values in extras.values()))
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                predictor,
+                (image, *extras.values()),
+                dynamo=True,
+                dynamic_shapes=shapes if dynamic else None,
+                input_names=["image", *extras],
+                output_names=[f"{name}_out" for name in predictor.maps],
+                opset_version=opset,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter's errors have no common class
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        words = next(iter(str(cause).splitlines()), type(cause).__name__)
+        raise CardError(f"{predictor.method.name} cannot be exported so: {words}", "Try another size or opset") from error
+    assert program is not None
+    return program.model_proto
+
+
+def halved(model: Any) -> Any:
+    """The model with weights and arithmetic in float16; it still takes and gives float32."""
+    import onnx_ir
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with _quiet():
+        ordered = onnx_ir.serde.deserialize_model(convert_float_to_float16(model, keep_io_types=True))
+        ordered.graph.sort()  # the conversion puts its casts last
+        return onnx_ir.serde.serialize_model(ordered)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what exporters have to say of themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,99 @@
+"""Video files, frame by frame, as OpenCV decodes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import ImageError
+from restorekit.images.image import Image
+
+VIDEO_EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+"""Of files that are read as videos, lower case, with the dot."""
+
+
+def is_video_path(path: str | PurePath) -> bool:
+    """Whether the file's extension is that of a video; the file is not opened."""
+    return PurePath(path).suffix.lower() in VIDEO_EXTENSIONS
+
+
+def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a video file in the order of time, ``(H, W, 3)``, RGB, upright.
+
+    Raises:
+        ImageError: if there is no frame to be read.
+    """
+    import cv2
+
+    capture = _open(path)
+    try:
+        there, frame = capture.read()
+        if not there:
+            raise _unreadable(path)
+        while there:
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            there, frame = capture.read()
+    finally:
+        capture.release()
+
+
+def count_frames(path: Path) -> int:
+    """How many frames :func:`read_frames` gives. What a file's head says is often wrong, so they are gone through.
+
+    Raises:
+        ImageError: if there is none.
+    """
+    capture = _open(path)
+    try:
+        count = 0
+        while capture.grab():
+            count += 1
+    finally:
+        capture.release()
+    if not count:
+        raise _unreadable(path)
+    return count
+
+
+class VideoReader:
+    """Single frames of a video file; quick as long as their numbers grow, as nothing is decoded twice then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._frames = read_frames(path)
+        self._next = 0
+
+    def frame(self, number: int) -> Image:
+        """Frame ``number``, from 0.
+
+        Raises:
+            ImageError: if the file cannot be read, or ends before.
+        """
+        if number < self._next:
+            self.close()
+            self._frames, self._next = read_frames(self.path), 0
+        for frame in self._frames:
+            self._next += 1
+            if self._next > number:
+                return Image(frame)
+        raise ImageError(f"{self.path} ends before frame {number + 1}", "Copy or download the file again")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._frames.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def _open(path: Path) -> Any:
+    import cv2
+
+    if not path.is_file():
+        raise ImageError(f"the video {path} does not exist", "Correct the path")
+    return cv2.VideoCapture(str(path))
+
+
+def _unreadable(path: Path) -> ImageError:
+    return ImageError(f"{path} cannot be read as a video", "Convert it to H.264 in an MP4 file, or to a folder of frames")

@@ -1,0 +1,117 @@
+"""``restorekit depth``: photographs, folders of frames and video files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from restorekit import images
+from restorekit.cli.depth import Colours, picture_of
+from tests.cli.conftest import Run, save_photo
+from tests.tiny import write_other_card
+
+
+@pytest.fixture
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_other_card(tmp_path_factory.mktemp("run"), "dcpi-depth")
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (48, 32))
+    for number in range(4):
+        writer.write(np.random.default_rng(number).integers(0, 255, (32, 48, 3), dtype=np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_photograph_becomes_a_picture_of_its_nearness(run: Run, photo: Path, model: Path) -> None:
+    assert run("depth", "-m", model, photo, "--npy").exit_code == 0
+    grey = images.read(Path("photo-depth.png")).pixels
+    assert grey.dtype == np.uint16 and grey.shape == (30, 40, 1)
+    assert (grey.min(), grey.max()) == (0, 65535)
+    depth = np.load("photo-depth.npy")
+    assert depth.dtype == np.float32 and depth.shape == (30, 40) and depth.min() > 0
+    nearness = 1 / depth
+    expected = (nearness - nearness.min()) / (nearness.max() - nearness.min())
+    np.testing.assert_allclose(grey[..., 0] / 65535, expected, atol=2e-3)
+
+
+def test_colours_run_from_far_to_near(run: Run, photo: Path, model: Path) -> None:
+    assert run("depth", "-m", model, photo, "--colour", "inferno", "-o", "coloured.jpg").exit_code == 0
+    assert images.read(Path("coloured.jpg")).pixels.shape == (30, 40, 3)
+    slope = np.linspace(0.2, 0.4, 50, dtype=np.float32)[None].repeat(2, 0)
+    shown = picture_of(slope, Colours.inferno).pixels.astype(int).sum(2)
+    assert (np.diff(shown[0]) >= 0).all() and shown[0, 0] < 30 and shown[0, -1] > 500
+    assert picture_of(np.full((2, 3), 0.5, np.float32), None).pixels.max() == 0
+
+
+def test_the_frames_of_a_video_go_to_a_folder(run: Run, film: Path, model: Path) -> None:
+    result = run("depth", "-m", model, film)
+    assert result.exit_code == 0, result.stderr
+    names = [f"{number:06d}.png" for number in (1, 2, 3, 4)]
+    assert sorted(path.name for path in Path("film-depth").glob("*.png")) == names
+    assert f"{film}, frame 2 -> {film.with_name('film-depth')}/000002.png" in result.stderr
+    Path("film-depth/000003.png").unlink()
+    again = run("depth", "-m", model, film)
+    assert "1 done, 3 up to date" in again.stderr
+    assert run("depth", "-m", model, film, "-o", "flat", "--npy").exit_code == 0
+    assert Path("flat/000004.npy").exists()
+
+
+def test_videos_and_photographs_together(run: Run, film: Path, photo: Path, model: Path) -> None:
+    assert run("depth", "-m", model, photo, film, "-o", "out").exit_code == 0
+    found = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.png"))
+    assert found == ["film/000001.png", "film/000002.png", "film/000003.png", "film/000004.png", "photo.png"]
+
+
+def test_standard_input_and_output(run: Run, photo: Path, model: Path) -> None:
+    result = run("depth", "-m", model, "-", stdin=photo.read_bytes())
+    assert PillowImage.open(io.BytesIO(result.stdout_bytes)).format == "PNG"
+    refused = run("depth", "-m", model, "-", "--npy", stdin=photo.read_bytes())
+    assert refused.exit_code == 2 and "numbers cannot go to standard output" in refused.stderr
+
+
+@pytest.mark.parametrize("option", ["--strength", "--tile", "--overlap"])
+def test_what_means_nothing_for_depth_is_no_option(run: Run, photo: Path, model: Path, option: str) -> None:
+    result = run("depth", "-m", model, photo, option, "1")
+    assert result.exit_code == 2 and "No such option" in result.stderr
+    if option != "--strength":
+        through_infer = run("infer", "-m", model, photo, option, "64")
+        assert through_infer.exit_code == 2 and "dcpi-depth sees images whole, and takes no tile" in through_infer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["photo.png", "--fov", "60"], "the camera is of account with --adapt only"),
+        (["photo.png", "--adapt"], "photo.png is no video to learn depth from"),
+        (["frames", "--adapt", "--fov", "60", "--intrinsics", "1,1,.5,.5"], "exclude each other"),
+        (["frames", "--adapt", "--intrinsics", "1,1,.5"], "'1,1,.5' is not four shares"),
+        (["frames", "--adapt", "--intrinsics", "1,1,x,.5"], "is not four shares"),
+        (["frames", "--adapt", "--intrinsics", "nan,1,.5,.5"], "is not four shares"),
+        (["frames", "--keep", "run"], "--keep means nothing without --adapt"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(run: Run, photo: Path, model: Path, arguments: list[str], problem: str) -> None:
+    save_photo(Path("frames/0.png"))
+    result = run("depth", "-m", model, *arguments)
+    assert result.exit_code == 2 and problem in result.stderr, result.stderr
+
+
+def test_what_is_no_video_is_told(run: Run, model: Path) -> None:
+    Path("film.mp4").write_bytes(b"not a film" * 50)
+    for name, problem in (("film.mp4", "film.mp4 cannot be read as a video"), ("none.mp4", "none.mp4 does not exist")):
+        result = run("depth", "-m", model, name)
+        assert result.exit_code == 1 and problem in result.stderr
+    save_photo(Path("two/0.png"))
+    save_photo(Path("two/1.png"))
+    short = run("depth", "-m", model, "two", "--adapt")
+    assert short.exit_code == 1 and "two holds no video of three frames or more" in short.stderr
+    assert not list(Path().rglob("*-depth.png"))

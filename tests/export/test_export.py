@@ -1,0 +1,216 @@
+"""Exported graphs give PyTorch's numbers, alone and in the engine, without PyTorch too; what is no model of ours is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError
+from restorekit.export import export, exporting
+from restorekit.export.exporting import export_network
+from restorekit.inference import Restorer
+from restorekit.inference.onnx_backend import OnnxBackend, resolve_provider
+from restorekit.inference.tiling import plan_of_size
+from restorekit.layers.fourier import FourierProducts
+from restorekit.methods import Tiling, get_method
+from restorekit.zoo import load_card
+from tests.inference.networks import picture
+from tests.methods.test_registry import filled
+from tests.tiny import write_tiny_card
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+TINY: dict[str, dict[str, Any]] = {
+    "cbsn": {"filters": 4, "num_module": 1, "tail_channels": 4},
+    "infwide": {"feat": 2, "width": 4, "n_resblock": 1, "n_conv": 2, "denoise": (4, 4, 4, 4)},
+    "rrformer": {"n_feats": 4, "dim": 4, "depths": (2,), "heads": (2,), "hyper_levels": 0},
+    "deeprft": {"dims": 4, "dims_ker": 4, "train_size": (256, 256), "train_cells": 16, "kernel_window": 256},
+    "histoformer": {"dim": 4, "heads": (1, 2, 4, 8), "num_blocks": (1, 1, 1, 1), "ffn_expansion_factor": 1.0},
+    "dcpi-depth": {"dims": (8, 8, 8), "dilation": ((1,), (1,), (1,)), "heads": (2, 2, 2), "height": 192, "width": 320},
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("RESTOREKIT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_card(tmp_path_factory.mktemp("card"))
+
+
+@pytest.fixture(scope="module")
+def model(card: Path) -> Path:
+    return export(load_card(card), card.with_name("tiny.onnx")).path
+
+
+@pytest.mark.parametrize("name", ["cbsn"])
+def test_graphs_of_any_size_give_pytorchs_numbers(name: str) -> None:
+    method = get_method(name)
+    config = method.config_type(**TINY[name])
+    facts, _, checks = export_network(method, config, filled(method, config), name)
+    assert len({check.size for check in checks}) == 3 and facts.size is None
+    assert max(check.error for check in checks) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dcpi-depth", "rrformer", "infwide", "histoformer", "deeprft"])
+def test_larger_graphs_of_any_size_give_pytorchs_numbers(name: str) -> None:
+    method = get_method(name)
+    config = method.config_type(**TINY[name])
+    _, _, checks = export_network(method, config, filled(method, config), name)
+    assert all(check.error < 1e-5 + 4 * check.own for check in checks)
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 40), (31, 17)])
+def test_products_of_matrices_are_fourier_transforms(height: int, width: int) -> None:
+    x = torch.rand(2, 3, height, width, dtype=torch.float64)
+    products, spectrum = FourierProducts(height, width, x), torch.fft.rfft2(x)
+    real, imaginary = products.forward(x)
+    assert torch.allclose(torch.complex(real, imaginary), spectrum, atol=1e-10)
+    assert torch.allclose(products.inverse(real, imaginary), x, atol=1e-12)
+
+
+def test_tiled_onnx_is_tiled_torch(card: Path, model: Path) -> None:
+    image = picture(150, 131)
+    settings: dict[str, Any] = {"tile": 64, "overlap": 16}
+    expected = Restorer.from_card(card, precision="fp32", device="cpu", **settings)(image, candidates=True, spread=True)
+    restorer = Restorer.from_card(model, provider="cpu", **settings)
+    found = restorer(image, candidates=True, spread=True)
+    assert found.run.tiles == expected.run.tiles > 1 and "onnxruntime on cpu" in restorer.device
+    np.testing.assert_allclose(found.image.pixels, expected.image.pixels, atol=1e-5)
+    np.testing.assert_allclose(found.candidates[1].pixels, expected.candidates[1].pixels, atol=1e-5)
+    assert found.spread is not None and expected.spread is not None
+    assert abs(found.spread.pixels.astype(int) - expected.spread.pixels).max() <= 1
+
+
+def test_graph_of_one_size_takes_any_image(card: Path, tmp_path: Path) -> None:
+    done = export(load_card(card), tmp_path / "fixed.onnx", size=(64, 96))
+    assert done.facts.size == (64, 96) and [check.size for check in done.checks] == [(64, 96)]
+    restorer = Restorer.from_card(done.path, overlap=16)
+    expected = Restorer.from_card(card, precision="fp32", device="cpu", tile=96, overlap=16)
+    large, small = picture(160, 200), picture(40, 50)
+    np.testing.assert_allclose(restorer(large).image.pixels, expected(large).image.pixels, atol=2e-3)
+    assert restorer(small).image.pixels.shape == (40, 50, 3)
+
+
+def test_tiles_of_one_size_cover_the_image() -> None:
+    plan = plan_of_size((500, 70), (128, 96), Tiling(4, 8, 8, 16, 1))
+    assert plan.tile == (128, 96) and plan.exact and len(plan.columns) == 1
+    assert all(row.stop - row.start == 128 for row in plan.rows)
+    total = np.zeros(500)
+    for row in plan.rows:
+        total[row.first : row.last] += row.weights()
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_no_torch_is_needed(model: Path, tmp_path: Path) -> None:
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray((picture(80, 90) * 255).astype(np.uint8)).save(photo)
+    code = (
+        "import sys; sys.argv = ['restorekit', 'infer', '--model', *sys.argv[1:]]\n"
+        "from restorekit.cli import main\n"
+        "try: main()\nexcept SystemExit as leaving: assert not leaving.code, leaving.code\n"
+        "assert 'torch' not in sys.modules and 'onnxruntime' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(model), str(photo), "-o", str(out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(out).size == (90, 80)
+
+
+def test_optimised_graph_is_kept_and_a_damaged_one_made_again(model: Path, cache: Path) -> None:
+    tile = picture(64, 64).transpose(2, 0, 1)[None]
+    first = OnnxBackend(model, "cpu").run(tile)
+    (kept,) = cache.glob("*.optimised.onnx")
+    kept.write_bytes(b"damaged")
+    again = OnnxBackend(model, "cpu").run(tile)
+    assert np.array_equal(first["heads"], again["heads"]) and kept.stat().st_size > 1000
+    assert [path.name for path in cache.iterdir()] == [kept.name]
+
+
+def test_card_runs_in_onnxruntime_and_is_exported_once(card: Path, cache: Path) -> None:
+    first = Restorer.from_card(card, backend="onnx")
+    (kept,) = (path for path in cache.glob("*.onnx") if "optimised" not in path.name)
+    written = kept.stat().st_mtime_ns
+    assert "onnxruntime" in first.device
+    Restorer.from_card(card, backend="onnx")
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_nothing_is_left_where_a_check_fails(card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(exporting._TOLERANCE, "fp32", -1.0)
+    with pytest.raises(NumericalError, match="differs from PyTorch"):
+        export(load_card(card), tmp_path / "out" / "wrong.onnx", size=(64, 64))
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_half_precision_is_near(card: Path, tmp_path: Path) -> None:
+    done = export(load_card(card), tmp_path / "half.onnx", size=(64, 64), precision="fp16")
+    assert 0 < done.error < 1e-2
+    assert Restorer.from_card(done.path).precision == "fp16"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07" + bytes(100)])
+def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(content)
+    with pytest.raises(CardError):
+        load_card(path)
+    with pytest.raises(CardError):
+        load_card(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (None, "", "was not written by"),
+        ("method", '"nonsense"', "unknown method"),
+        ("config", '{"width": -1}', "config"),
+        ("multiple", "0", "at least 1"),
+        ("maps", "[]", "no output"),
+        ("size", "[1", "damaged"),
+    ],
+)
+def test_properties_that_do_not_hold_are_refused(model: Path, tmp_path: Path, key: str | None, value: str, said: str) -> None:
+    graph = onnx.load(model)
+    kept = {entry.key: entry.value for entry in graph.metadata_props}
+    changed = {} if key is None else {**kept, f"restorekit.{key}": value}
+    del graph.metadata_props[:]
+    for name, text in changed.items():
+        graph.metadata_props.add(key=name, value=text)
+    path = tmp_path / "changed.onnx"
+    onnx.save(graph, path)
+    with pytest.raises(CardError, match=said):
+        load_card(path)
+
+
+def test_properties_tell_what_a_user_must_know(model: Path) -> None:
+    told = {entry.key.removeprefix("restorekit."): json.loads(entry.value) for entry in onnx.load(model).metadata_props}
+    assert told["method"] == "multi-output" and told["maps"] == ["heads"] and told["licence"] == "CC0-1.0"
+    assert told["value_range"] == [0.0, 1.0] and told["multiple"] == 2 and told["extra_inputs"] == []
+
+
+def test_settings_that_cannot_be(card: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="multiples of 2"):
+        export(load_card(card), tmp_path / "x.onnx", size=(63, 64))
+    with pytest.raises(UnknownNameError, match="cuda"):
+        resolve_provider("cudo")
+    with pytest.raises(SettingError, match="no provider directml"):
+        resolve_provider("directml")
+    with pytest.raises(SettingError, match="computes in fp32"):
+        Restorer.from_card(model, precision="fp16")
+    with pytest.raises(CardError, match="PyTorch cannot run"):
+        Restorer.from_card(model, backend="torch")
