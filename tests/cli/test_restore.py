@@ -269,8 +269,8 @@ def test_verbs_take_the_same_options() -> None:
 
 
 def test_twenty_images_one_broken_killed_then_interrupted_then_finished(tmp_path: Path, card: Path) -> None:
-    for number in range(20):
-        save_photo(tmp_path / "in" / f"{number:02}.png", number, (160, 120))
+    for number in range(20):  # large enough that a run of them does not end before it is seen and stopped
+        save_photo(tmp_path / "in" / f"{number:02}.png", number, (640, 480))
     broken = tmp_path / "in" / "03.png"
     broken.write_bytes(broken.read_bytes()[:200])
     out = tmp_path / "out"
@@ -298,7 +298,7 @@ def test_twenty_images_one_broken_killed_then_interrupted_then_finished(tmp_path
     assert "03.png" in errors
     assert {p.name for p in out.iterdir()} - finished.keys() == {FILE_NAME}
     assert sorted(finished) == [f"{n:02}.png" for n in range(20) if n != 3]
-    assert all(pixels(out / name).shape == (120, 160, 3) for name in finished)
+    assert all(pixels(out / name).shape == (480, 640, 3) for name in finished)
     assert killed.items() <= interrupted.items() <= finished.items()
     assert (
         json.loads(output)["totals"].items() >= {"done": 19 - len(interrupted), "skipped": len(interrupted), "failed": 1}.items()
