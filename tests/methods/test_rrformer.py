@@ -22,7 +22,7 @@ from restorekit.metrics import psnr
 from restorekit.settings import from_table, to_table
 
 TINY = RrformerConfig(n_feats=8, dim=8, depths=(2,), heads=(2,), window=4, hyper_levels=1)
-PUBLISHED = dataclasses.replace(TINY, train_vgg=False, fold=1, residual=False, whole_cells=False, img_size=32)
+PUBLISHED = dataclasses.replace(TINY, train_vgg=False, fold=1, residual=False, whole_cells=False, smooth_cells=False, img_size=32)
 FORMS = {
     "ours": TINY,
     "published": dataclasses.replace(PUBLISHED, use_body=False),
@@ -93,7 +93,8 @@ class TestMethod:
             {"depths": [], "heads": []},
             {"window": 5},
             {"hyper_levels": 6},
-            {"whole_cells": False},
+            {"whole_cells": False, "smooth_cells": False},
+            {"whole_cells": False, "fold": 1},
             {"drop_path_rate": 1.0},
             {"img_size": 20},
             {"mlp_ratio": 0.0},
@@ -108,7 +109,7 @@ class TestMethod:
 
     def test_tiling(self) -> None:
         compact, paper = (METHOD.tiling(METHOD.presets[name]) for name in ("compact", "paper"))
-        assert (compact.multiple, compact.halo, compact.overlap) == (64, 320, 64)
+        assert (compact.multiple, compact.halo, compact.overlap) == (64, 384, 64)
         assert (paper.multiple, paper.halo, paper.overlap) == (32, None, 96)
 
     def test_prediction_tells_what_was_taken_away(self) -> None:
@@ -216,6 +217,25 @@ class TestPyramidPooling:
     def test_is_the_papers_formula(self, whole_cells: bool, size: tuple[int, int]) -> None:
         pool, x = PyramidPooling(8, whole_cells).double(), rand(2, 8, *size).double()
         assert torch.allclose(pool(x), self.plain(pool, x), atol=1e-12)
+
+    def test_smooth_cells_leave_no_steps(self) -> None:
+        """In a ramp along x, no pixel differs from the next by much more than elsewhere; in hard cells, those at their edges do."""
+        ramp = torch.linspace(0, 1, 128).expand(1, 8, 64, 128)
+        steps = {}
+        for smooth in (False, True):
+            torch.manual_seed(0)
+            pool = PyramidPooling(8, whole_cells=True, smooth=smooth).requires_grad_(False)
+            inner = pool(ramp)[..., 32:96]  # beyond the reach of the border
+            steps[smooth] = inner.diff(dim=3).abs().sum(1).flatten()
+        assert steps[False].max() > 5 * steps[False].median()
+        assert steps[True].max() < 2 * steps[True].median()
+
+    def test_smooth_cells_keep_what_is_flat(self) -> None:
+        torch.manual_seed(0)
+        hard, smooth = PyramidPooling(8, True), PyramidPooling(8, True, smooth=True)
+        smooth.load_state_dict(hard.state_dict())
+        flat = torch.full((1, 8, 64, 96), 0.3)
+        assert torch.allclose(hard(flat), smooth(flat), atol=1e-6)
 
     def test_whole_cells_are_the_same_weights(self) -> None:
         assert PyramidPooling(8, True).state_dict().keys() == PyramidPooling(8).state_dict().keys()

@@ -42,6 +42,8 @@ class RrformerConfig:
         residual: the network gives what to take away from the image; False gives the answer itself, through a last ReLU.
         whole_cells: images are reflected up to whole cells of the pooling, so that tiles see what the whole image does; False
             drops incomplete cells, as published.
+        smooth_cells: what the cells say is blended from each to the next; False gives every pixel what its cell says, as
+            published, and leaves steps of up to 32 folded pixels in flat parts of an image.
         drop_path_rate: probability with which the body's last block is left out while training; rises to it from 0.
         img_size: nominal image side of the authors' constructor, of ``patch_size`` pixels a token. Their checkpoints hold
             attention masks for it, and a convolution that is never used; None leaves both out.
@@ -60,6 +62,7 @@ class RrformerConfig:
     fold: int = 2
     residual: bool = True
     whole_cells: bool = True
+    smooth_cells: bool = True
     drop_path_rate: float = 0.0
     img_size: int | None = None
     patch_size: int = 4
@@ -77,6 +80,8 @@ class RrformerConfig:
             raise ValueError(f"hyper_levels must be from 0 to {len(LEVEL_CHANNELS)}")
         if self.fold < 1 or (self.fold > 1 and not self.whole_cells):
             raise ValueError("fold must be at least 1, and needs whole_cells if it is more")
+        if self.smooth_cells and not self.whole_cells:
+            raise ValueError("smooth_cells needs whole_cells")
         if not 0 <= self.drop_path_rate < 1:
             raise ValueError("drop_path_rate must be at least 0 and less than 1")
         if self.grid is not None and (self.grid < 1 or max(self.grid, self.window) % min(self.grid, self.window)):
@@ -108,7 +113,7 @@ class RrformerConfig:
             tokens += 1
         tokens += self.use_body
         cell = POOLS[-1]
-        return cell * math.ceil((2 * tokens + 2) / cell) * self.fold
+        return cell * (math.ceil((2 * tokens + 2) / cell) + self.smooth_cells) * self.fold  # blended with the next cell
 
     @property
     def multiple(self) -> int:
@@ -179,6 +184,7 @@ _PUBLISHED: dict[str, Any] = {
     "fold": 1,
     "residual": False,
     "whole_cells": False,
+    "smooth_cells": False,
     "drop_path_rate": 0.1,
     "img_size": 256,
 }

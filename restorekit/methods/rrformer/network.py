@@ -12,7 +12,7 @@ channel by channel, so each map is convolved at its own size, to few channels, a
 see :mod:`~restorekit.methods.rrformer.body`. Any image size works, and answers have the size of the image.
 
 What a configuration may change besides: fewer levels of VGG, which may learn with the rest; the answer as a difference from the
-image; whole cells (:class:`PyramidPooling`); blocks of pixels folded into channels, which makes everything cheaper.
+image; whole cells, and smooth ones (:class:`PyramidPooling`); blocks of pixels folded into channels, which makes everything cheaper.
 """
 
 from __future__ import annotations
@@ -35,17 +35,20 @@ class PyramidPooling(nn.Module):
     """A map ``(B, n, H, W)`` and its means over cells of 4, 8, 16 and 32 pixels, merged: ``(B, n, H, W)``, no side under 32.
 
     ``LeakyReLU(bottleneck([nearest(LeakyReLU(W_s mean_s(x))) for s] + [x]))``; incomplete cells at the right and the bottom are
-    dropped, and the means that are left are stretched over the whole.
+    dropped, and the means that are left are stretched over the whole. Smooth cells are enlarged bilinearly, each size to the next
+    finer: nothing else would hide their edges, as only 1x1 convolutions follow.
 
     Args:
         channels: n, a multiple of 4.
         whole_cells: H and W are always multiples of 32. Then larger cells are made of smaller ones, and the four maps are added
             up from coarse to fine: the same numbers without four maps at full size.
+        smooth: blend cells into their neighbours; only of whole cells.
     """
 
-    def __init__(self, channels: int, whole_cells: bool = False) -> None:
+    def __init__(self, channels: int, whole_cells: bool = False, smooth: bool = False) -> None:
         super().__init__()
         self.whole_cells = whole_cells
+        self.enlargement = "bilinear" if smooth else "nearest"
         branch = channels // len(POOLS)
         self.stages = nn.ModuleList(
             nn.Sequential(nn.AvgPool2d(size), nn.Conv2d(channels, branch, 1, bias=False), nn.LeakyReLU(SLOPE)) for size in POOLS
@@ -57,7 +60,7 @@ class PyramidPooling(nn.Module):
         *pooled, own = torch.split(self.bottleneck.weight, [*(channels // len(POOLS) for _ in POOLS), channels], 1)
         y = F.conv2d(x, own, self.bottleneck.bias)
         for z in self._nested(x, pooled) if self.whole_cells else self._direct(x, pooled):
-            y += F.interpolate(z, y.shape[-2:], mode="nearest")
+            y += F.interpolate(z, y.shape[-2:], mode=self.enlargement)
         return F.leaky_relu(y, SLOPE, inplace=True)
 
     def _direct(self, x: Tensor, weights: list[Tensor]) -> list[Tensor]:
@@ -70,7 +73,7 @@ class PyramidPooling(nn.Module):
         stages = zip(means, self.stages, weights, strict=True)
         *finer, total = (F.conv2d(stage[2](stage[1](mean)), weight) for mean, stage, weight in stages)  # type: ignore[index]
         for z in reversed(finer):
-            total = z + F.interpolate(total, scale_factor=2.0, mode="nearest")
+            total = z + F.interpolate(total, scale_factor=2.0, mode=self.enlargement)
         return [total]
 
 
@@ -93,7 +96,7 @@ class Rrformer(nn.Module):
                 self.swinir_block.requires_grad_(False)
         self.deconv1 = _named(nn.ConvTranspose2d(dim, n, 4, stride=2, padding=1))
         self.deconv2 = _named(nn.Conv2d(n, n, 3, padding=1))
-        self.pyramid_module = PyramidPooling(n, config.whole_cells)
+        self.pyramid_module = PyramidPooling(n, config.whole_cells, config.smooth_cells)
         self.deconv3 = _named(nn.Conv2d(n, 3 * config.fold**2, 1))
 
     def forward(self, image: Tensor) -> Tensor:

@@ -57,6 +57,7 @@ def _network(config: Mapping[str, Any]) -> Case:
             fold=1,
             residual=False,
             whole_cells=False,
+            smooth_cells=False,
             img_size=config["img_size"],
             patch_size=config["patch_size"],
         )
