@@ -3,12 +3,20 @@
 from restorekit.evaluation.alignment import Alignment
 from restorekit.evaluation.baselines import BASELINES, apply_baseline
 from restorekit.evaluation.bootstrap import Difference, paired_difference
-from restorekit.evaluation.depth import DEPTH_PROTOCOLS, DepthProtocol, evaluate_depth, get_depth_protocol, read_depth
+from restorekit.evaluation.depth import evaluate_depth, read_depth
 from restorekit.evaluation.gallery import Exhibit, Gallery, Policy, Showcase
 from restorekit.evaluation.measures import METRICS, Metric, Scale, get_metric, scale_of
 from restorekit.evaluation.page import comparison_page, report_page, write_text
 from restorekit.evaluation.pairs import Pair, check_pairs, find_layout_pairs, find_pairs
-from restorekit.evaluation.protocol import PROTOCOLS, Bundle, Protocol, get_protocol
+from restorekit.evaluation.protocol import (
+    DEPTH_PROTOCOLS,
+    PROTOCOLS,
+    Bundle,
+    DepthProtocol,
+    Protocol,
+    get_depth_protocol,
+    get_protocol,
+)
 from restorekit.evaluation.report import Heads, Report, Score, Summary
 from restorekit.evaluation.score import Progress, evaluate, evaluate_files, evaluate_pairs, evaluate_samples, score_pair
 from restorekit.evaluation.subjects import (

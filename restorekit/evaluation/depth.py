@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit import images
-from restorekit.errors import DataError, ImageError, UnknownNameError, UsageError
+from restorekit.errors import DataError, ImageError
 from restorekit.evaluation.pairs import find_pairs
+from restorekit.evaluation.protocol import DepthProtocol
 from restorekit.evaluation.report import Report, Score
 from restorekit.metrics import depth_at, depth_scores
 
@@ -22,51 +22,6 @@ KITTI_SCALE = 256.0
 
 _ARRAYS = (".npy", ".npz")
 _NAMES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
-
-
-@dataclass(frozen=True)
-class DepthProtocol:
-    """Which depths are compared, and how; see :func:`restorekit.metrics.depth_scores`.
-
-    Attributes:
-        maximum: depths of the truth from this on do not count, in metres.
-        garg: only the part of the image that the tables of KITTI look at (Garg et al. 2016).
-        clamp: limit predictions to the depths compared, as most papers since monodepth2 do; DCPI-Depth does not.
-        scale_by_median: multiply each prediction by the ratio of the medians, as its scale is not known.
-    """
-
-    maximum: float = 80.0
-    garg: bool = False
-    clamp: bool = True
-    scale_by_median: bool = True
-
-    def __post_init__(self) -> None:
-        if self.maximum <= 0:
-            raise UsageError(f"depths up to {self.maximum} m leave nothing to compare", "Give a positive limit")
-
-    @property
-    def name(self) -> str:
-        """For tables: ``"depth to 80 m, Garg crop, scaled by the median, clamped"``."""
-        scaled = "scaled by the median" if self.scale_by_median else "not scaled"
-        clamped = "clamped" if self.clamp else "not clamped"
-        return ", ".join([f"depth to {self.maximum:g} m", *(["Garg crop"] if self.garg else []), scaled, clamped])
-
-
-DEPTH_PROTOCOLS = {
-    "depth": DepthProtocol(),
-    "kitti": DepthProtocol(garg=True),
-    "kitti-dcpi": DepthProtocol(garg=True, clamp=False),
-    "ddad": DepthProtocol(maximum=200.0),
-    "nuscenes": DepthProtocol(maximum=75.0),
-}
-"""The protocols of depth, by the names ``restorekit evaluate --protocol`` takes."""
-
-
-def get_depth_protocol(name: str) -> DepthProtocol:
-    """The protocol of that name; :class:`~restorekit.errors.UnknownNameError` if there is none."""
-    if name not in DEPTH_PROTOCOLS:
-        raise UnknownNameError("depth protocol", name, DEPTH_PROTOCOLS)
-    return DEPTH_PROTOCOLS[name]
 
 
 def read_depth(path: Path, scale: float = KITTI_SCALE) -> NDArray[np.float32]:

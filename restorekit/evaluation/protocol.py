@@ -102,3 +102,48 @@ def get_protocol(name: str) -> Bundle:
     if name not in PROTOCOLS:
         raise UnknownNameError("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]
+
+
+@dataclass(frozen=True)
+class DepthProtocol:
+    """Which depths are compared, and how; see :func:`restorekit.metrics.depth_scores`.
+
+    Attributes:
+        maximum: depths of the truth from this on do not count, in metres.
+        garg: only the part of the image that the tables of KITTI look at (Garg et al. 2016).
+        clamp: limit predictions to the depths compared, as most papers since monodepth2 do; DCPI-Depth does not.
+        scale_by_median: multiply each prediction by the ratio of the medians, as its scale is not known.
+    """
+
+    maximum: float = 80.0
+    garg: bool = False
+    clamp: bool = True
+    scale_by_median: bool = True
+
+    def __post_init__(self) -> None:
+        if self.maximum <= 0:
+            raise UsageError(f"depths up to {self.maximum} m leave nothing to compare", "Give a positive limit")
+
+    @property
+    def name(self) -> str:
+        """For tables: ``"depth to 80 m, Garg crop, scaled by the median, clamped"``."""
+        scaled = "scaled by the median" if self.scale_by_median else "not scaled"
+        clamped = "clamped" if self.clamp else "not clamped"
+        return ", ".join([f"depth to {self.maximum:g} m", *(["Garg crop"] if self.garg else []), scaled, clamped])
+
+
+DEPTH_PROTOCOLS = {
+    "depth": DepthProtocol(),
+    "kitti": DepthProtocol(garg=True),
+    "kitti-dcpi": DepthProtocol(garg=True, clamp=False),
+    "ddad": DepthProtocol(maximum=200.0),
+    "nuscenes": DepthProtocol(maximum=75.0),
+}
+"""The protocols of depth, by the names ``restorekit evaluate --protocol`` takes."""
+
+
+def get_depth_protocol(name: str) -> DepthProtocol:
+    """The protocol of that name; :class:`~restorekit.errors.UnknownNameError` if there is none."""
+    if name not in DEPTH_PROTOCOLS:
+        raise UnknownNameError("depth protocol", name, DEPTH_PROTOCOLS)
+    return DEPTH_PROTOCOLS[name]

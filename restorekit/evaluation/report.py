@@ -20,8 +20,7 @@ from restorekit.evaluation.subjects import INPUT
 from restorekit.metrics import best_overall, best_single
 
 if TYPE_CHECKING:
-    from restorekit.evaluation.depth import DepthProtocol
-    from restorekit.evaluation.protocol import Protocol
+    from restorekit.evaluation.protocol import DepthProtocol, Protocol
 
 PSNR_CEILING = 100.0
 """Decibels that stand for the infinite PSNR of equal images wherever differences are taken."""
