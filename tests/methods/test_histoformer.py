@@ -21,6 +21,7 @@ ODD = [
     TINY,
     HistoformerConfig(dim=12, num_blocks=(2, 1, 3, 1), num_refinement_blocks=0, heads=(2, 3, 1, 4)),
     HistoformerConfig(dim=20, num_blocks=(1, 2, 1, 1), heads=(1, 1, 1, 1), ffn_expansion_factor=2.2, bias=True),
+    HistoformerConfig(dim=8, num_blocks=(1, 1, 1, 1), ffn_expansion_factor=2.0, fold=2),
 ]
 
 
@@ -46,7 +47,8 @@ class TestMethod:
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     @pytest.mark.parametrize(
-        ("preset", "parameters"), [("paper", 16.615), ("compact", 3.62), ("compact-s", 3.70), ("compact-xxs", 2.40)]
+        ("preset", "parameters"),
+        [("paper", 16.615), ("compact", 3.62), ("compact-s", 3.70), ("compact-folded", 3.63), ("compact-xxs", 2.40)],
     )
     def test_parameters_of_the_presets(self, preset: str, parameters: float) -> None:
         with torch.device("meta"):
@@ -61,6 +63,7 @@ class TestMethod:
             ({"dim": 9}, "dim must be even"),
             ({"num_blocks": (1, 0, 1, 1)}, "num_blocks must be at least 1"),
             ({"heads": (1, 2, 5, 8)}, "heads of level 3 must divide its 96 channels"),
+            ({"fold": 0}, "fold must be at least 1"),
             ({"dim": 48, "ffn_expansion_factor": 2.66}, "must give multiples of 4 at all levels, not 127, 255, 510, 1021"),
         ],
     )
@@ -94,6 +97,21 @@ class TestNetwork:
         assert [side % 8 for side in padded.shape[2:]] == [0, 0]
         with torch.no_grad():
             assert torch.allclose(network(image), network(padded)[..., : size[0], : size[1]], atol=1e-12)
+
+    def test_folded_pixels_cost_a_quarter_and_come_back_in_place(self) -> None:
+        """Where the output layer tells its channels apart, each of the 2 x 2 pixels of a block gets its own."""
+        network = make(HistoformerConfig(dim=8, num_blocks=(1, 1, 1, 1), ffn_expansion_factor=2.0, bias=True, fold=2))
+        seen = []
+        network.encoder_level1.register_forward_hook(lambda _, __, x: seen.append(x.shape))
+        with torch.no_grad():
+            network.output.weight.zero_()
+            network.output.bias.copy_(torch.arange(12) / 12)
+            image = rand(1, 3, 21, 18)
+            added = network(image) - image
+        assert seen == [(1, 8, 16, 16)]
+        for colour in range(3):
+            block = torch.tensor([[0, 1], [2, 3]], dtype=torch.float64) + 4 * colour
+            assert torch.allclose(added[0, colour], block.repeat(11, 9)[:21] / 12, atol=1e-7)
 
     def test_batch_is_its_images(self) -> None:
         network, images = make(), rand(2, 3, 19, 26)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isqrt
 
 import torch
 from torch import Tensor
@@ -21,8 +22,9 @@ def read_config(state: Mapping[str, Tensor]) -> HistoformerConfig:
     telling = [_EMBEDDING, *(key.format(level) for level in _LEVELS for key in (_TEMPERATURE, _PROJECTION)), "output.weight"]
     require_keys(NETWORK, telling, state)
     dim, colours = state[_EMBEDDING].shape[:2]
-    if colours != 3:
-        refuse(NETWORK, f"{_EMBEDDING} takes {colours} channels instead of 3")
+    fold = isqrt(colours // 3)
+    if fold < 1 or colours != 3 * fold**2:
+        refuse(NETWORK, f"{_EMBEDDING} takes {colours} channels, which is no folded RGB image")
     one, two, three, four = (_PROJECTION.format(level) for level in _LEVELS)
     hidden = [state[key].shape[1] for key in (one, two, three, four)]
     blocks1, blocks2, blocks3, blocks4 = (_count_blocks(state, level) for level in _LEVELS)
@@ -35,6 +37,7 @@ def read_config(state: Mapping[str, Tensor]) -> HistoformerConfig:
             heads=(heads1, heads2, heads3, heads4),
             ffn_expansion_factor=expansion_factor([dim, 2 * dim, 4 * dim, 8 * dim], hidden, published=2.667),
             bias="output.bias" in state,
+            fold=fold,
         )
     except ValueError as error:
         refuse(NETWORK, str(error))

@@ -7,11 +7,15 @@ What differs from the published code, at equal numbers: attention and feed-forwa
 :mod:`~restorekit.methods.histoformer.attention` and :mod:`~restorekit.methods.histoformer.blocks`). Equal values keep their order
 when they are sorted, where the published code leaves it open. Any image size works: the image is padded here, by reflection,
 and the answer cropped.
+
+On purpose, in our small configuration: with ``fold`` blocks of pixels enter as channels and leave as pixels again, so that none
+is lost and everything between costs ``fold**2`` times less.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.layers import Downsample, PatchEmbed, Upsample, crop_to, reflect_to_multiple
@@ -32,20 +36,30 @@ class Histoformer(nn.Module):
         hidden: hidden channels of the feed-forward part for D, 2D, 4D and 8D channels.
         bias: whether the convolutions of blocks, reductions and output have one.
         norm: the form of :class:`~restorekit.methods.histoformer.blocks.ChannelNorm`.
+        fold: blocks of fold x fold pixels are one pixel of level 1.
     """
 
     def __init__(
-        self, dim: int, num_blocks: Four, num_refinement_blocks: int, heads: Four, hidden: Four, bias: bool, norm: Norm
+        self,
+        dim: int,
+        num_blocks: Four,
+        num_refinement_blocks: int,
+        heads: Four,
+        hidden: Four,
+        bias: bool,
+        norm: Norm,
+        fold: int = 1,
     ) -> None:
         super().__init__()
         d = dim
+        self.fold = fold
 
         def level(width: int, heads_from: int, blocks: int) -> Level:
             """``blocks`` blocks, as wide as level ``width + 1``, with as many heads as level ``heads_from + 1``."""
             arguments = (d * 2**width, heads[heads_from], hidden[width], bias, norm)
             return Level(*(TransformerBlock(*arguments) for _ in range(blocks)))
 
-        self.patch_embed = PatchEmbed(d)
+        self.patch_embed = PatchEmbed(d, 3 * fold**2)
         self.encoder_level1 = level(0, 0, num_blocks[0])
         self.down1_2 = Downsample(d)
         self.skip_patch_embed1 = SkipPatchEmbed()
@@ -68,7 +82,7 @@ class Histoformer(nn.Module):
         self.up2_1 = Upsample(2 * d)
         self.decoder_level1 = level(1, 0, num_blocks[0])
         self.refinement = level(1, 0, num_refinement_blocks)
-        self.output = nn.Conv2d(2 * d, 3, 3, padding=1, bias=bias)
+        self.output = nn.Conv2d(2 * d, 3 * fold**2, 3, padding=1, bias=bias)
 
     def forward(self, image: Tensor) -> Tensor:
         """The restored image for ``(B, 3, H, W)``, RGB in [0, 1], any H and W; not clipped.
@@ -76,9 +90,9 @@ class Histoformer(nn.Module):
         The image is added in its own precision, so that under autocast only the correction is rounded.
         """
         height, width = image.shape[-2:]
-        padded = reflect_to_multiple(image, MULTIPLE)
-        e1 = self.encoder_level1(self.patch_embed(padded))
-        half = self.skip_patch_embed1(padded)
+        padded = reflect_to_multiple(image, MULTIPLE * self.fold)
+        e1 = self.encoder_level1(self.patch_embed(F.pixel_unshuffle(padded, self.fold)))
+        half = self.skip_patch_embed1(F.avg_pool2d(padded, self.fold))
         e2 = self.encoder_level2(self.reduce_chan_level_1(_cat(self.down1_2(e1), half)))
         quarter = self.skip_patch_embed2(half)
         e3 = self.encoder_level3(self.reduce_chan_level_2(_cat(self.down2_3(e2), quarter)))
@@ -87,7 +101,7 @@ class Histoformer(nn.Module):
         x = self.decoder_level3(self.reduce_chan_level3(_cat(self.up4_3(x), e3)))
         x = self.decoder_level2(self.reduce_chan_level2(_cat(self.up3_2(x), e2)))
         x = self.refinement(self.decoder_level1(_cat(self.up2_1(x), e1)))
-        return crop_to(self.output(x), height, width) + image
+        return crop_to(F.pixel_shuffle(self.output(x), self.fold), height, width) + image
 
 
 def _cat(*maps: Tensor) -> Tensor:

@@ -115,6 +115,7 @@ class Infwide(Method[InfwideConfig]):
     config_type = InfwideConfig
     presets = {
         "compact": InfwideConfig(),
+        "compact-s": InfwideConfig(feat=12, width=8, denoise=(8, 16, 32, 64)),
         "paper": InfwideConfig(width=32, n_resblock=3, denoise=(32, 64, 128, 256), square_count=True),
     }
     extra_inputs = ("psf",)
