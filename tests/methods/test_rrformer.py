@@ -219,7 +219,7 @@ class TestPyramidPooling:
         assert torch.allclose(pool(x), self.plain(pool, x), atol=1e-12)
 
     def test_smooth_cells_leave_no_steps(self) -> None:
-        """In a ramp along x, no pixel differs from the next by much more than elsewhere; in hard cells, those at their edges do."""
+        """In a ramp along x, steps between pixels are much alike; in hard cells, those at the edges are not."""
         ramp = torch.linspace(0, 1, 128).expand(1, 8, 64, 128)
         steps = {}
         for smooth in (False, True):

@@ -12,7 +12,8 @@ channel by channel, so each map is convolved at its own size, to few channels, a
 see :mod:`~restorekit.methods.rrformer.body`. Any image size works, and answers have the size of the image.
 
 What a configuration may change besides: fewer levels of VGG, which may learn with the rest; the answer as a difference from the
-image; whole cells, and smooth ones (:class:`PyramidPooling`); blocks of pixels folded into channels, which makes everything cheaper.
+image; whole cells, and smooth ones (:class:`PyramidPooling`); blocks of pixels folded into channels, which makes all of it
+cheaper.
 """
 
 from __future__ import annotations
