@@ -1,0 +1,158 @@
+"""``restorekit auto``: what it says, what it prints to type, and what it does with ``--yes``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from tests.cli.conftest import Run, pixels
+from tests.tiny import write_other_card
+
+
+def scene(columns: int = 6) -> np.ndarray:
+    """Sharp blocks of colour, from nearly black to nearly white."""
+    blocks = np.random.default_rng(0).uniform(0.1, 0.9, (5, columns, 3)).astype(np.float32)
+    blocks[0, 0] = 0.01
+    return cv2.resize(blocks, (240, 192), interpolation=cv2.INTER_NEAREST)
+
+
+def save(name: str, values: np.ndarray) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray((255 * values.clip(0, 1)).round().astype(np.uint8)).save(path)
+    return path
+
+
+def clean(name: str = "clean.png") -> Path:
+    return save(name, scene())
+
+
+def blurred(name: str = "blurred.png") -> Path:
+    return save(name, cv2.GaussianBlur(scene(), (0, 0), 1.5))
+
+
+def noisy(name: str = "noisy.png") -> Path:
+    return save(name, 0.5 + np.random.default_rng(1).normal(0, 12 / 255, (192, 240, 3)))
+
+
+def hazy(name: str = "hazy.png") -> Path:
+    return save(name, 0.5 * scene(columns=1) + 0.4)
+
+
+@pytest.fixture
+def both(zoo: Path) -> Path:
+    """A zoo with defaults for deblurring and denoising."""
+    card = write_other_card(zoo.parent, "cbsn")
+    card.write_text('default_for = ["denoise"]\n' + card.read_text())
+    return zoo.parent
+
+
+def files() -> list[str]:
+    return sorted(str(path) for path in Path().rglob("*.*") if path.is_file() and not path.name.startswith("."))
+
+
+@pytest.mark.usefixtures("zoo")
+def test_nothing_is_done_where_nothing_is_wrong(run: Run) -> None:
+    clean()
+    for options in ([], ["--yes"]):
+        result = run("auto", "clean.png", *options)
+        assert result.exit_code == 0, result.output
+        assert "clean.png: nothing wrong is seen" in result.output
+        assert "restorekit" not in result.output and files() == ["clean.png"]
+
+
+@pytest.mark.usefixtures("both")
+def test_it_says_what_it_would_do_and_what_to_type(run: Run) -> None:
+    noisy(), blurred("the blurred.png")
+    result = run("auto", "noisy.png", "the blurred.png", "-o", "out/", "--tile", "64", "--quality", "fast", "--overwrite")
+    assert result.exit_code == 0 and result.stderr == ""
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert "noisy.png: noise 13/255 -> denoise" in lines
+    assert any(line.startswith("the blurred.png: edges blurred by 1.") and line.endswith(" pixels -> deblur") for line in lines)
+    marked = [line.split()[0] for line in lines if line.endswith("<")]
+    assert marked == ["noise", "darkest", "blur"]  # the noisy one is a grey card, with nothing dark in it
+    options = "--output out/ --overwrite --quality fast --tile 64"
+    assert lines[-2:] == [f"restorekit deblur 'the blurred.png' {options}", f"restorekit denoise noisy.png {options}"]
+    assert files() == ["noisy.png", "the blurred.png"]
+    noisy("more/1.png"), noisy("more/2.png"), clean("more/3.png")
+    assert run("auto", "more", "--quiet").output == "restorekit denoise more/1.png more/2.png\n"
+
+
+@pytest.mark.usefixtures("both")
+def test_yes_does_what_the_verbs_do(run: Run) -> None:
+    for make in (noisy, blurred, clean):
+        make(f"in/deep/{make.__name__}.png")
+    result = run("auto", "in", "-r", "-o", "out", "--yes")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "" and "noisy.png: noise 13/255 -> denoise" in result.stderr
+    assert [name for name in files() if name.startswith("out")] == ["out/deep/blurred.png", "out/deep/noisy.png"]
+    assert run("denoise", "in/deep/noisy.png", "-o", "by-hand.png").exit_code == 0
+    np.testing.assert_array_equal(pixels(Path("out/deep/noisy.png")), pixels(Path("by-hand.png")))
+    again = run("auto", "in", "-r", "-o", "out", "--yes")
+    assert again.exit_code == 0 and again.stderr.count("1 up to date in") == 2
+
+
+@pytest.mark.usefixtures("both")
+def test_results_beside_photographs_are_not_looked_at_again(run: Run) -> None:
+    noisy("in/a.png"), blurred("in/b.png")
+    assert run("auto", "in", "--yes").exit_code == 0
+    assert files() == ["in/a-denoised.png", "in/a.png", "in/b-deblurred.png", "in/b.png"]
+    report = json.loads(run("auto", "in", "--json").stdout)
+    assert [file["input"] for file in report["files"]] == ["in/a.png", "in/b.png"]
+
+
+@pytest.mark.usefixtures("zoo")
+def test_what_has_no_model_is_said_and_the_next_best_named(run: Run) -> None:
+    hazy()
+    save("both.png", cv2.imread(str(blurred()))[..., ::-1] / 255 + np.random.default_rng(2).normal(0, 0.03, (192, 240, 3)))
+    result = run("auto", "hazy.png", "both.png")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    (hazy_line,) = (line for line in lines if line.startswith("hazy.png"))
+    assert hazy_line.startswith("hazy.png: nothing is darker than 1")
+    assert hazy_line.endswith("/255 -> dehaze, for which no model is included")
+    (noisy_line,) = (line for line in lines if line.startswith("both.png"))
+    assert " -> denoise, for which no model is included" in noisy_line
+    assert not any(line.startswith("restorekit dehaze") or line.startswith("restorekit denoise") for line in lines)
+    done = run("auto", "hazy.png", "--yes")
+    assert done.exit_code == 1 and "no model is included" in done.stderr and not Path("hazy-dehazed.png").exists()
+
+
+def test_a_model_for_all_weather_stands_in_for_haze(run: Run, zoo: Path) -> None:
+    zoo.write_text(zoo.read_text().replace('["deblur"]', '["weather"]').replace('"deblur",', '"weather",'))
+    hazy()
+    result = run("auto", "hazy.png", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "-> weather" in result.stderr and files() == ["hazy-cleared.png", "hazy.png"]
+
+
+@pytest.mark.usefixtures("both")
+def test_the_report_has_measures_findings_and_results(run: Run) -> None:
+    noisy(), clean()
+    report = json.loads(run("auto", "noisy.png", "clean.png", "--json").stdout)
+    first, second = report["files"]
+    assert first["verb"] == "denoise" and first["findings"][0]["kind"] == "noise" and first["error"] is None
+    assert first["measures"]["noise"] == pytest.approx(12 / 255, rel=0.15)
+    assert (second["verb"], second["findings"], second["verdict"]) == (None, [], "nothing wrong is seen")
+    assert report["commands"] == ["restorekit denoise noisy.png"]
+    done = json.loads(run("auto", "noisy.png", "clean.png", "--json", "--yes").stdout)
+    assert done["files"][0]["result"]["output"] == "noisy-denoised.png" and done["files"][1]["result"] is None
+
+
+@pytest.mark.usefixtures("both")
+def test_hostile_inputs(run: Run) -> None:
+    Path("bad.png").write_bytes(b"nothing")
+    save("dot.png", np.zeros((1, 1, 3)))
+    result = run("auto", "bad.png", "dot.png", "none.png")
+    assert result.exit_code == 1
+    assert "dot.png: too small to say anything" in result.stdout
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["restorekit", "restorekit"]
+    assert "bad.png" in result.stderr and "none.png does not exist" in result.stderr
+    assert run("auto", "-").exit_code == 2
+    assert run("auto", "dot.png", "-o", "dot.png", "--overwrite").exit_code == 2
+    assert run("auto", "dot.png", "--quality", "90").exit_code == 2
