@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit import __version__
-from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError
+from restorekit.errors import CardError, SettingError, UnknownNameError, UsageError
+from restorekit.export.checking import Check, check_graph
+from restorekit.export.quantising import middle, quantised, read_photographs
 from restorekit.methods import Method
 from restorekit.zoo import Card, load_network
-from restorekit.zoo.onnx_file import OnnxFacts, first_line, import_runtime
+from restorekit.zoo.onnx_file import OnnxFacts, import_runtime
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,24 +25,7 @@ OPSET = 20
 """The ONNX operator set written by default."""
 
 LEAST_OPSET = 18
-PRECISIONS = ("fp32", "fp16")
-_TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2}
-"""The largest error that passes, for answers up to 1; it grows with the answer."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison of ONNX Runtime with PyTorch.
-
-    Attributes:
-        size: rows and columns of the image.
-        error: the largest difference of any value of any map.
-        own: the largest that PyTorch's answer changes when the image changes by rounding. Networks that sort are as unsteady.
-    """
-
-    size: tuple[int, int]
-    error: float
-    own: float
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -63,9 +49,21 @@ class Exported:
         """The largest error of all checks."""
         return max(check.error for check in self.checks)
 
+    @property
+    def psnr(self) -> float:
+        """The least PSNR of all checks, in dB."""
+        return min(check.psnr for check in self.checks)
+
 
 def export(
-    card: Card, path: Path, *, size: tuple[int, int] | None = None, opset: int = OPSET, precision: str = "fp32"
+    card: Card,
+    path: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    opset: int = OPSET,
+    precision: str = "fp32",
+    part: str = "",
+    calibrate: Path | None = None,
 ) -> Exported:
     """Write a model as an ONNX file; it appears once ONNX Runtime gives PyTorch's numbers, or not at all.
 
@@ -74,11 +72,16 @@ def export(
         path: the file, replaced if it exists.
         size: rows and columns of the images it will take; None for any.
         opset: of ONNX, at least 18.
-        precision: ``"fp32"``, or ``"fp16"`` inside the graph; images stay float32.
+        precision: ``"fp32"``, or ``"fp16"`` or ``"int8"`` inside the graph; images stay float32.
+        part: a part of the network that is to be exported by itself, see :attr:`restorekit.methods.Method.parts`; empty for what
+            restores.
+        calibrate: a folder of photographs like those to be restored, which show int8 the ranges of values; int8 needs it.
 
     Raises:
-        SettingError: for a size or opset that cannot be.
+        SettingError: for a size, opset or part that cannot be.
         UnknownNameError: for another precision.
+        UsageError: for int8 without photographs, photographs without int8, or int8 for a part.
+        ImageError: for a photograph that cannot be read.
         CardError: if the card's weights cannot be used, its network cannot be exported, or the file cannot be written.
         NumericalError: if the graph does not give PyTorch's numbers.
     """
@@ -88,11 +91,19 @@ def export(
         raise UnknownNameError("precision", precision, PRECISIONS)
     if opset < LEAST_OPSET:
         raise SettingError(f"opset must be at least {LEAST_OPSET}, not {opset}")
+    if (precision == "int8") != (calibrate is not None):
+        problem = "int8 needs photographs to be calibrated on" if calibrate is None else "only int8 is calibrated"
+        raise UsageError(problem, "Give --precision int8 and --calibrate FOLDER together")
+    if part and precision == "int8":
+        raise UsageError("parts of networks cannot be calibrated on photographs", "Leave out --part, or take fp32 or fp16")
     _import_onnx()
     import_runtime()
+    photographs = [] if calibrate is None else read_photographs(calibrate)
     network = load_network(card)
     method, config = card.restoration_method(), card.parsed_config()
-    facts, data, checks = export_network(method, config, network, card.name, card, size=size, opset=opset, precision=precision)
+    facts, data, checks = export_network(
+        method, config, network, card.name, card, size=size, opset=opset, precision=precision, part=part, photographs=photographs
+    )
     try:
         with replacing(path) as file:
             file.write(data)
@@ -111,14 +122,16 @@ def export_network(
     size: tuple[int, int] | None = None,
     opset: int = OPSET,
     precision: str = "fp32",
+    part: str = "",
+    photographs: Sequence[NDArray[np.float32]] = (),
 ) -> tuple[OnnxFacts, bytes, tuple[Check, ...]]:
     """The graph of a network with its facts, and how it was checked; see :func:`export`."""
     from restorekit.export.graph import Predictor, halved, make_graph
     from restorekit.settings import to_table
 
     sizes = _sizes(method, config, size)
-    image, extras = example(method, sizes[0])
-    predictor = Predictor(method, network, tuple(extras), image, tuple(extras.values()))
+    inputs = example(method, sizes[0], part=part)
+    predictor = Predictor(method, network, inputs, part)
     tiling = method.tiling(config)
     facts = OnnxFacts(
         version=__version__,
@@ -133,24 +146,35 @@ def export_network(
         bytes_per_pixel=tiling.bytes_per_pixel,
         halo=tiling.halo,
         whole=tiling.whole,
-        extra_inputs=tuple(extras),
+        extra_inputs=() if part else predictor.names[1:],
         size=size,
         longest=method.longest_exported_side(config),
         precision=precision,
+        part=part,
         licence="" if card is None else card.licence,
         summary="" if card is None else card.summary,
     )
-    model = make_graph(predictor, image, extras, dynamic=size is None, opset=opset)
+    model = make_graph(predictor, inputs, dynamic=size is None, opset=opset)
     if precision == "fp16":
         model = halved(model)
+    elif precision == "int8":
+        shown = [_shown(method, photograph, size or _usual_size(method, config)) for photograph in photographs]
+        model = quantised(model, [{name: values.numpy() for name, values in each.items()} for each in shown])
     for key, value in facts.to_properties().items():
         model.metadata_props.add(key=key, value=value)
     data = model.SerializeToString()
-    return facts, data, _check(data, predictor, method, sizes, precision)
+    if photographs:
+        some = [(photographs[i % len(photographs)], sizes[i % len(sizes)]) for i in range(3)]
+        given = [_shown(method, photograph, each) for photograph, each in some]
+    else:
+        given = [example(method, each, seed, part) for seed, each in enumerate(sizes)]
+    return facts, data, check_graph(data, predictor, given, precision)
 
 
-def example(method: Method[Any], size: tuple[int, int], seed: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
-    """A smooth image ``(1, 3, H, W)`` with a little noise, and the extra inputs that go with it."""
+def example(method: Method[Any], size: tuple[int, int], seed: int = 0, part: str = "") -> dict[str, Tensor]:
+    """What a graph takes, by name: a smooth image ``(1, 3, H, W)`` with a little noise, and the extra inputs that go with it; for
+    a part of a network, that image again and again, on its way to the right.
+    """
     import torch
     from torch.nn import functional as F
 
@@ -158,7 +182,9 @@ def example(method: Method[Any], size: tuple[int, int], seed: int = 0) -> tuple[
     coarse = torch.rand(1, 3, 8, 8, generator=generator)
     image = F.interpolate(coarse, size, mode="bicubic", align_corners=False)
     image = (image + 0.02 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
-    return image, {**method.measure(image), **method.example_extras(*size)}
+    if part:
+        return {name: image.roll(4 * number, 3) for number, name in enumerate(method.parts.get(part, ("image",)))}
+    return {"image": image, **method.measure(image), **method.example_extras(*size)}
 
 
 def _sizes(method: Method[Any], config: Any, size: tuple[int, int] | None) -> list[tuple[int, int]]:
@@ -184,53 +210,19 @@ def _sizes(method: Method[Any], config: Any, size: tuple[int, int] | None) -> li
     return [(least, least + block), (min(least + 45, most), least - 7), (least - 5, min(least + 2 * block, most))]
 
 
-def _check(data: bytes, predictor: Any, method: Method[Any], sizes: list[tuple[int, int]], precision: str) -> tuple[Check, ...]:
-    import onnx
+def _usual_size(method: Method[Any], config: Any) -> tuple[int, int]:
+    """Rows and columns of a tile as the engine may cut it."""
+    block, most = method.tiling(config).multiple, method.longest_exported_side(config) or 256
+    side = min(256, most) // block * block
+    return method.own_size(config, side, side) or (side, side)
+
+
+def _shown(method: Method[Any], photograph: NDArray[np.float32], size: tuple[int, int]) -> dict[str, Tensor]:
+    """What a graph takes of the middle of a photograph, like :func:`example`."""
     import torch
 
-    runtime = import_runtime()
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
-        session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # neither raises errors of one class
-        raise NumericalError(f"the exported graph is not valid: {first_line(error)}", "Nothing was written") from None
-    checks = []
-    for seed, size in enumerate(sizes):
-        image, extras = example(method, size, seed)
-        with torch.inference_mode():
-            expected = [values.numpy() for values in predictor.run(image, *extras.values())]
-            steadied = [values.numpy() for values in predictor.run(_rounded(image, seed), *extras.values())]
-        inputs = {"image": image.numpy(), **{name: values.numpy() for name, values in extras.items()}}
-        try:
-            found = session.run(None, inputs)
-        except Exception as error:
-            raise NumericalError(
-                f"the exported graph cannot run at {size[0]}x{size[1]}: {first_line(error)}", "Nothing was written"
-            ) from None
-        checks.append(Check(size, _largest(found, expected), _largest(steadied, expected)))
-        peak = max(1.0, *(float(abs(values).max()) for values in expected))
-        allowed = _TOLERANCE[precision] * peak + 4 * checks[-1].own
-        if not checks[-1].error <= allowed:  # not a number is no less
-            raise NumericalError(
-                f"at {size[0]}x{size[1]} the exported graph differs from PyTorch by {checks[-1].error:.2g}, and {allowed:.2g} "
-                "is the most",
-                "Nothing was written" + (": take fp32" if precision == "fp16" else ""),
-            )
-    return tuple(checks)
-
-
-def _rounded(image: Tensor, seed: int) -> Tensor:
-    import torch
-
-    return image * (1 + 1e-6 * torch.randn(image.shape, generator=torch.Generator().manual_seed(seed)))
-
-
-def _largest(found: list[NDArray[np.float32]], expected: list[NDArray[np.float32]]) -> float:
-    if any(a.shape != b.shape for a, b in zip(found, expected, strict=True)):
-        return float("inf")
-    return max(float(abs(a - b).max()) for a, b in zip(found, expected, strict=True))
+    image = torch.from_numpy(middle(photograph, size))
+    return {"image": image, **method.measure(image), **method.example_extras(*size)}
 
 
 def _import_onnx() -> None:

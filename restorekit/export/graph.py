@@ -16,46 +16,57 @@ from restorekit.methods import Method
 
 
 class Predictor(nn.Module):
-    """A method's ``predict`` as a module: image and extra inputs in, maps out, in a fixed order.
+    """A method's ``predict``, or one of its parts, as a module: images and extra inputs in, maps out, in a fixed order.
+
+    Args:
+        method: whose network it is.
+        network: is put into eval mode, in place.
+        inputs: an example of each input by name.
+        part: see :attr:`restorekit.methods.Method.parts`; empty for ``predict``.
 
     Attributes:
+        names: the names of the inputs.
         maps: the names of the maps.
     """
 
-    def __init__(
-        self, method: Method[Any], network: nn.Module, extras: tuple[str, ...], image: Tensor, values: tuple[Tensor, ...]
-    ) -> None:
+    def __init__(self, method: Method[Any], network: nn.Module, inputs: Mapping[str, Tensor], part: str = "") -> None:
         super().__init__()
         self.method = method
         self.network = network.eval().requires_grad_(False)
-        self.extras = extras
+        self.part = part
+        self.names = tuple(inputs)
         with torch.inference_mode():
-            self.maps = tuple(method.predict(network, image, **dict(zip(extras, values, strict=True))))
+            self.maps = tuple(self._predict(*inputs.values()))
 
-    def forward(self, image: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
-        maps = self.method.predict(self.network, image, **dict(zip(self.extras, extras, strict=True)))
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        maps = self._predict(*inputs)
         return tuple(maps[name] for name in self.maps)
 
-    def run(self, image: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """What the graph should give: what :meth:`forward` gives, for networks with a size of their own at this very one."""
-        answers: tuple[Tensor, ...] = self(image, *extras)
+        answers: tuple[Tensor, ...] = self(*inputs)
         return answers
 
+    def _predict(self, *inputs: Tensor) -> dict[str, Tensor]:
+        if self.part:
+            return self.method.run_part(self.part, self.network, *inputs)
+        image, *extras = inputs
+        return self.method.predict(self.network, image, **dict(zip(self.names[1:], extras, strict=True)))
 
-def make_graph(predictor: Predictor, image: Tensor, extras: Mapping[str, Tensor], *, dynamic: bool, opset: int) -> Any:
+
+def make_graph(predictor: Predictor, inputs: Mapping[str, Tensor], *, dynamic: bool, opset: int) -> Any:
     """The ONNX model; CardError with the exporter's last words if it makes none."""
     free = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-    shapes: tuple[Any, ...] = (free,)
-    if extras:  # what a method measures has one value a channel; anything else may have any size, like a PSF
-        shapes = (free, tuple(free if min(values.shape[2:]) > 1 else None for values in extras.values()))
+    # what a method measures has one value a channel; anything else may have any size, like a PSF
+    shapes = (tuple(free if min(values.shape[2:]) > 1 else None for values in inputs.values()),)
     try:
         with _quiet():
             program = torch.onnx.export(
                 predictor,
-                (image, *extras.values()),
+                tuple(inputs.values()),
                 dynamo=True,
                 dynamic_shapes=shapes if dynamic else None,
-                input_names=["image", *extras],
+                input_names=list(inputs),
                 output_names=[f"{name}_out" for name in predictor.maps],
                 opset_version=opset,
                 verbose=False,

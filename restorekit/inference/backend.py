@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from restorekit.errors import SettingError
 from restorekit.inference.devices import Precision
 from restorekit.methods.base import Method
 
@@ -36,8 +37,8 @@ class Backend(Protocol):
         ...
 
     @property
-    def precision(self) -> Precision:
-        """What it computes in."""
+    def precision(self) -> str:
+        """What it computes in: a precision of PyTorch's, or ``"int8"``."""
         ...
 
     def run(self, tile: NDArray[np.float32], **extras: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -69,24 +70,37 @@ class TorchBackend:
         network: is put into eval mode and moved to the device, in place.
         device: where to run.
         precision: what to compute in.
+        compiled: whether ``torch.compile`` makes one program of the network first, which takes minutes for each new size of tile.
     """
 
     uses_torch = True
 
-    def __init__(self, method: Method[Any], network: nn.Module, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self, method: Method[Any], network: nn.Module, device: torch.device, precision: Precision, compiled: bool = False
+    ) -> None:
         self.method = method
+        self.compiled = compiled
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        if compiled:
+            self.network.compile()
         self.device = device
         self.precision: Precision = precision
 
     def run(self, tile: NDArray[np.float32], **extras: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """See :meth:`Backend.run`."""
+        """See :meth:`Backend.run`.
+
+        Raises:
+            SettingError: if the network cannot be compiled here.
+        """
         try:
             with torch.inference_mode():
                 image = torch.from_numpy(tile).to(self.device).contiguous(memory_format=torch.channels_last)
                 beside = {name: torch.from_numpy(values).to(self.device) for name, values in extras.items()}
                 return {name: _to_array(values) for name, values in self._predict(image, beside).items()}
         except (RuntimeError, MemoryError) as error:
+            if self.compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                words = next(iter(str(error).splitlines()), type(error).__name__)
+                raise SettingError(f"this network cannot be compiled here: {words}", "Take the backend torch") from error
             if not is_out_of_memory(error):
                 raise
             problem = str(error)
@@ -94,7 +108,7 @@ class TorchBackend:
 
     def in_float32(self) -> TorchBackend:
         """See :meth:`Backend.in_float32`."""
-        return TorchBackend(self.method, self.network, self.device, "fp32")
+        return TorchBackend(self.method, self.network, self.device, "fp32", self.compiled)
 
     def release(self) -> None:
         """See :meth:`Backend.release`."""

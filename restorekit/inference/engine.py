@@ -13,7 +13,7 @@ from restorekit import images
 from restorekit.errors import NumericalError, OutOfMemoryError
 from restorekit.inference.canvas import Canvas
 from restorekit.inference.extras import Extras, as_arrays
-from restorekit.inference.memory import largest_tile
+from restorekit.inference.memory import tile_budget
 from restorekit.inference.merge import merge_tiles
 from restorekit.inference.tiling import Plan, Span, least_side, plan_of_size, plan_tiles
 from restorekit.methods import Method, Prediction, Tiling
@@ -41,6 +41,9 @@ class Engine:
         measured: bytes a pixel of a tile takes on a CPU, by precision, where that was measured for this very network.
         tiling: how images are cut; None for what the method says.
         size: rows and columns that every tile must have; None where any will do.
+
+    Attributes:
+        budget: bytes that a tile of the last image was allowed to take; None for no limit.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Engine:
         self.measured = measured or {}
         self._max_side = max_side
         self._ignores_memory = max_side is not None and memory is None
+        self.budget: int | None = None
 
     def extras(self) -> frozenset[str]:
         """The names of what the method's predictions hold besides the image."""
@@ -117,13 +121,16 @@ class Engine:
         precision, declared = self.backend.precision, self.tiling.bytes_per_pixel
         if self.backend.device.type == "cpu" and precision in self.measured:
             return self.measured[precision]
-        return declared if precision == "fp32" else max(1, declared // 2)
+        return max(1, declared // 2) if precision in ("bf16", "fp16") else declared
 
     def _plan(self, picture: images.Image | images.LargeImage) -> Plan:
-        if self._size is not None and not self.tiling.whole:
-            return plan_of_size((picture.height, picture.width), self._size, self.tiling, self.overlap)
-        pixels = None if self._ignores_memory else largest_tile(self.backend.device, self.bytes_per_pixel, self.memory)
         size = (picture.height, picture.width)
+        if self._size is not None and not self.tiling.whole:
+            return plan_of_size(size, self._size, self.tiling, self.overlap)
+        pixels = None
+        if not (self._ignores_memory or self.tiling.whole):
+            budget = tile_budget(self.backend.device, self.memory)
+            self.budget, pixels = budget.bytes, budget.largest_tile(self.bytes_per_pixel)
         return plan_tiles(size, self.tiling, max_side=self._max_side, max_pixels=pixels, overlap=self.overlap)
 
     def _halved(self, plan: Plan) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +18,31 @@ _MOST_PIXELS = {"cpu": 1024**2, "mps": 2048**2, "cuda": 4096**2}
 # Larger tiles are not faster: on a CPU they fall out of its caches and become slower, and on CUDA 32-bit indices end.
 
 
-def largest_tile(device: torch.device, bytes_per_pixel: int, memory: int | None = None) -> int:
-    """The pixels a tile may have on ``device``.
+@dataclass(frozen=True)
+class Budget:
+    """What a tile may take.
 
-    Args:
-        device: where the network runs.
-        bytes_per_pixel: what a pixel of a tile takes there.
-        memory: bytes a tile may take; None for a safe part of what is free now.
+    Attributes:
+        bytes: of memory.
+        pixels: beyond which larger tiles are not faster; None for no limit.
     """
+
+    bytes: int
+    pixels: int | None = None
+
+    def largest_tile(self, bytes_per_pixel: int) -> int:
+        """The pixels a tile may have that takes so many bytes for each."""
+        most = self.bytes // bytes_per_pixel
+        return most if self.pixels is None else min(most, self.pixels)
+
+
+def tile_budget(device: torch.device, memory: int | None = None) -> Budget:
+    """What a tile may take on ``device``: ``memory`` bytes, taken at their word; for None a safe part of what is free now."""
     if memory is not None:
-        return memory // bytes_per_pixel
+        return Budget(memory)
     kind = device.type
-    budget = min(int(free_memory(device) * _SAFE_PART), _MOST_BYTES.get(kind, 2**63))
-    return min(budget // bytes_per_pixel, _MOST_PIXELS.get(kind, 1024**2))
+    safe = min(int(free_memory(device) * _SAFE_PART), _MOST_BYTES.get(kind, 2**63))
+    return Budget(safe, _MOST_PIXELS.get(kind, 1024**2))
 
 
 def is_too_large(size: int) -> bool:
@@ -60,6 +73,10 @@ def peak_memory() -> int:
     """The most memory this process ever had, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
+    if sys.platform == "linux":  # where a new process inherits what rusage says of its parent
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        if "VmHWM" in status:
+            return 1024 * int(status["VmHWM"].split()[0])
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

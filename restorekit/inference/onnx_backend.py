@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit import __version__
-from restorekit.errors import CardError, SettingError, UnknownNameError
+from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError
 from restorekit.methods import Method, get_method
 from restorekit.zoo.onnx_file import OnnxFacts, first_line, import_runtime, read_facts
 
 if TYPE_CHECKING:
-    from restorekit.inference.devices import Precision
     from restorekit.zoo import Card
 
 FloatArray = NDArray[np.float32]
@@ -81,6 +80,9 @@ class OnnxBackend:
         if PROVIDERS[chosen] not in self._session.get_providers():
             raise SettingError(f"onnxruntime could not start {chosen}", "Check its drivers, or take the provider cpu")
         self.facts: OnnxFacts = read_facts(path, self._session.get_modelmeta().custom_metadata_map)
+        if self.facts.part:
+            problem = f"{path} holds only the {self.facts.part} network of {self.facts.name}, which gives no image"
+            raise CardError(problem, "Run it with onnxruntime itself, or export the model without --part")
         inputs = {value.name for value in self._session.get_inputs()}
         if inputs != {"image", *self.facts.extra_inputs} or len(self._session.get_outputs()) != len(self.facts.maps):
             raise CardError(f"{path} has not the inputs and outputs it says it has", "Export the model again")
@@ -89,9 +91,9 @@ class OnnxBackend:
         self.device = Place("cpu" if chosen in ("cpu", "openvino") else "onnx", chosen)
 
     @property
-    def precision(self) -> Precision:
+    def precision(self) -> str:
         """What the graph computes in."""
-        return "fp16" if self.facts.precision == "fp16" else "fp32"
+        return self.facts.precision
 
     def run(self, tile: FloatArray, **extras: FloatArray) -> dict[str, FloatArray]:
         """See :meth:`restorekit.inference.backend.Backend.run`.
@@ -119,8 +121,9 @@ class OnnxBackend:
         return {name: values[..., :height, :width] for name, values in maps.items()}
 
     def in_float32(self) -> OnnxBackend:
-        """The same graph: a file of float16 holds no other."""
-        return self
+        """NumericalError: a file holds one precision only."""
+        problem = f"{self.path} gives values that are not finite in {self.precision}"
+        raise NumericalError(problem, "Export the model with --precision fp32")
 
     def release(self) -> None:
         """See :meth:`restorekit.inference.backend.Backend.release`."""

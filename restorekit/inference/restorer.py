@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "Progress", "Restoration", "Restorer", "Run", "restore"]
 
-BACKENDS = ("auto", "torch", "onnx")
+BACKENDS = ("auto", "torch", "compiled", "onnx")
 
 Picture = str | Path | NDArray[Any] | PillowImage.Image | images.Image
 """What counts as an image: a path, an array as :meth:`restorekit.images.Image.from_array` takes it, a Pillow image or our own."""
@@ -55,6 +55,7 @@ class Restorer:
             method's own.
         memory: bytes a tile may take on the device; None for a safe part of what is free.
         measured: bytes a pixel of a tile takes on a CPU, by precision, where that is known better than the method declares it.
+        compiled: whether PyTorch makes one program of the network first, which takes minutes for each new size of tile.
         name: what to call it.
 
     Raises:
@@ -74,6 +75,7 @@ class Restorer:
         overlap: int | None = None,
         memory: int | None = None,
         measured: Mapping[str, int] | None = None,
+        compiled: bool = False,
         name: str = "",
     ) -> None:
         self.method = method
@@ -93,7 +95,7 @@ class Restorer:
             raise no_room(overlap, tiling, tile)
         if tiling.whole and (tile is not None or overlap is not None):
             raise SettingError(f"{method.name} sees images whole, and takes no tile or overlap", "Leave them out")
-        backend = _backend(method, network, device, precision)
+        backend = _backend(method, network, device, precision, compiled)
         self._engine = Engine(
             method,
             config,
@@ -124,8 +126,8 @@ class Restorer:
         """A restorer for a model of the zoo, or for the card at a path; the options are those of :class:`Restorer`.
 
         Args:
-            backend: ``"torch"``; ``"onnx"`` for ONNX Runtime, with a card that is exported first and kept; ``"auto"`` for ONNX
-                Runtime with an ONNX file, and PyTorch with anything else.
+            backend: ``"torch"``; ``"compiled"`` for PyTorch with ``torch.compile``; ``"onnx"`` for ONNX Runtime, with a card
+                that is exported first and kept; ``"auto"`` for ONNX Runtime with an ONNX file, and PyTorch with anything else.
             provider: what ONNX Runtime runs on, see :data:`restorekit.inference.onnx_backend.PROVIDERS`.
 
         Raises:
@@ -145,6 +147,7 @@ class Restorer:
             overlap=overlap,
             memory=memory,
             measured=None if card.memory is None else card.memory.bytes_per_pixel,
+            compiled=backend == "compiled",
             name=card.name,
         )
 
@@ -284,6 +287,7 @@ class Restorer:
             seconds=seconds,
             notes=tuple(notes),
             memory=0 if plan is None else plan.tile[0] * plan.tile[1] * self._engine.bytes_per_pixel,
+            budget=None if plan is None else self._engine.budget,
         )
 
 
@@ -322,7 +326,7 @@ def _network(card: zoo.Card, backend: str, provider: str) -> nn.Module | OnnxBac
     return zoo.load_network(card)
 
 
-def _backend(method: Method[Any], network: nn.Module | OnnxBackend, device: str, precision: str) -> Backend:
+def _backend(method: Method[Any], network: nn.Module | OnnxBackend, device: str, precision: str, compiled: bool) -> Backend:
     if isinstance(network, OnnxBackend):
         if precision not in ("auto", network.precision):
             raise SettingError(f"this ONNX model computes in {network.precision}", f"Export one with --precision {precision}")
@@ -332,7 +336,7 @@ def _backend(method: Method[Any], network: nn.Module | OnnxBackend, device: str,
     from restorekit.inference.backend import TorchBackend
 
     place = resolve_device(device)
-    return TorchBackend(method, network, place, resolve_precision(precision, place))
+    return TorchBackend(method, network, place, resolve_precision(precision, place), compiled)
 
 
 def _check_strength(strength: float) -> None:

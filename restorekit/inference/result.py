@@ -32,6 +32,7 @@ class Run:
         seconds: from the image in memory to the result in memory.
         notes: what did not go as asked, one sentence each: a tile halved, a precision raised.
         memory: bytes the network was planned to take on its device for a tile, or for the image if it ran whole.
+        budget: bytes it was allowed to take; None for no limit.
     """
 
     device: str
@@ -42,6 +43,7 @@ class Run:
     seconds: float
     notes: tuple[str, ...] = ()
     memory: int = 0
+    budget: int | None = None
 
     def __str__(self) -> str:
         if self.tile is None:

@@ -34,6 +34,8 @@ class OnnxFacts:
         size: rows and columns of the image; None for any.
         longest: the longest side it serves; None for no limit.
         precision: what it computes in; it takes and gives float32.
+        part: which part of the network this is, where it is not the one that restores; see
+            :attr:`restorekit.methods.Method.parts`.
         value_range: the range of the image.
         licence: of the weights.
         summary: one line for people.
@@ -55,6 +57,7 @@ class OnnxFacts:
     size: tuple[int, int] | None = None
     longest: int | None = None
     precision: str = "fp32"
+    part: str = ""
     value_range: tuple[float, float] = (0.0, 1.0)
     licence: str = ""
     summary: str = ""

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,20 @@ import pytest
 import torch
 from PIL import Image
 
-from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError
-from restorekit.export import export, exporting
+from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError, UsageError
+from restorekit.export import checking, export
+from restorekit.export.checking import check_graph
 from restorekit.export.exporting import export_network
+from restorekit.export.graph import Predictor, make_graph
+from restorekit.export.quantising import middle
 from restorekit.inference import Restorer
 from restorekit.inference.onnx_backend import OnnxBackend, resolve_provider
 from restorekit.inference.tiling import plan_of_size
 from restorekit.layers.fourier import FourierProducts
 from restorekit.methods import Tiling, get_method
+from restorekit.methods.deeprft.blocks import Means, NAFEVSBlock
 from restorekit.zoo import load_card
+from restorekit.zoo.onnx_file import import_runtime
 from tests.inference.networks import picture
 from tests.methods.test_registry import filled
 from tests.tiny import write_tiny_card
@@ -63,6 +69,49 @@ def test_graphs_of_any_size_give_pytorchs_numbers(name: str) -> None:
     config = method.config_type(**TINY[name])
     facts, _, checks = export_network(method, config, filled(method, config), name)
     assert len({check.size for check in checks}) == 3 and facts.size is None
+    assert max(check.error for check in checks) < 1e-5
+
+
+def test_the_pose_network_is_a_graph_of_its_own(tmp_path: Path) -> None:
+    method = get_method("dcpi-depth")
+    config = method.config_type(**TINY["dcpi-depth"], pose="light")
+    network = filled(method, config).requires_grad_(False)
+    network.pose.net[-1].weight.mul_(1000)  # so that the camera turns by much
+    facts, data, checks = export_network(method, config, network, "tiny-depth", part="pose")
+    assert len({check.size for check in checks}) == 3 and max(check.error for check in checks) < 1e-6
+    assert facts.part == "pose" and facts.maps == ("axis_angle", "translation", "matrix") and facts.extra_inputs == ()
+    first, second = (torch.from_numpy(picture(70, 90)[None]).permute(0, 3, 1, 2).roll(shift, 3) for shift in (0, 5))
+    session = import_runtime().InferenceSession(data, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"first": first.numpy(), "second": second.numpy()})
+    expected = method.predict_pose(network, first, second)
+    assert [values.shape for values in found] == [(1, 3), (1, 3), (1, 4, 4)] and expected.axis_angle.abs().max() > 0.1
+    for values, name in zip(found, facts.maps, strict=True):
+        np.testing.assert_allclose(values, getattr(expected, name), atol=1e-5)
+    path = tmp_path / "pose.onnx"
+    path.write_bytes(data)
+    with pytest.raises(CardError, match="only the pose network of tiny-depth"):
+        Restorer.from_card(path)
+
+
+@pytest.mark.parametrize(("name", "said"), [("cbsn", "it has none"), ("dcpi-depth", "it has pose")])
+def test_a_part_that_is_not_there_is_refused(name: str, said: str) -> None:
+    method = get_method(name)
+    config = method.config_type(**TINY[name])
+    with pytest.raises(SettingError, match=said):
+        export_network(method, config, method.build(config), name, part="nose")
+
+
+def test_a_block_with_a_selective_scan_is_a_graph_of_any_size() -> None:
+    torch.manual_seed(0)
+    block = NAFEVSBlock(4, Means(), "transpose").requires_grad_(False)
+    for factor in (block.lamb_g, block.beta, block.gamma):  # at first they are 0, and nothing could go wrong
+        factor.fill_(0.7)
+    alone: Any = SimpleNamespace(name="block", predict=lambda network, image: {"image": network(image)})
+    images = [{"image": torch.rand(1, 4, *size)} for size in ((24, 40), (17, 31), (60, 33))]
+    predictor = Predictor(alone, block, images[0])
+    graph = make_graph(predictor, images[0], dynamic=True, opset=20)
+    assert [node.op_type for node in graph.graph.node].count("Scan") == 3
+    checks = check_graph(graph.SerializeToString(), predictor, images, "fp32")
     assert max(check.error for check in checks) < 1e-5
 
 
@@ -117,18 +166,39 @@ def test_tiles_of_one_size_cover_the_image() -> None:
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
-def test_no_torch_is_needed(model: Path, tmp_path: Path) -> None:
+ALONE = """
+import os, sys, time
+sys.argv = ["restorekit", "infer", "--model", *sys.argv[1:]]
+from restorekit.cli import main
+from restorekit.inference.onnx_backend import OnnxBackend
+run, inference = OnnxBackend.run, []
+def timed(*arguments, **extras):
+    start = time.process_time()
+    maps = run(*arguments, **extras)
+    inference.append(time.process_time() - start)
+    return maps
+OnnxBackend.run = timed
+try:
+    main()
+except SystemExit as leaving:
+    assert not leaving.code, leaving.code
+assert "torch" not in sys.modules and "onnxruntime" in sys.modules and inference
+print("BESIDES", sum(os.times()[:2]) - sum(inference), file=sys.stderr)
+"""
+
+
+def test_no_torch_is_needed_and_little_time_besides_inference(model: Path, tmp_path: Path) -> None:
+    """CPU time of the whole process, interpreter included."""
     photo, out = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray((picture(80, 90) * 255).astype(np.uint8)).save(photo)
-    code = (
-        "import sys; sys.argv = ['restorekit', 'infer', '--model', *sys.argv[1:]]\n"
-        "from restorekit.cli import main\n"
-        "try: main()\nexcept SystemExit as leaving: assert not leaving.code, leaving.code\n"
-        "assert 'torch' not in sys.modules and 'onnxruntime' in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(model), str(photo), "-o", str(out)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    arguments = [sys.executable, "-c", ALONE, str(model), str(photo), "-o", str(out), "--overwrite"]
+    times = []
+    for _ in range(2):  # the first optimises the graph
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        times.append(float(done.stderr.split()[-1]))
     assert Image.open(out).size == (90, 80)
+    assert min(times) < 1.0
 
 
 def test_optimised_graph_is_kept_and_a_damaged_one_made_again(model: Path, cache: Path) -> None:
@@ -151,8 +221,8 @@ def test_card_runs_in_onnxruntime_and_is_exported_once(card: Path, cache: Path) 
 
 
 def test_nothing_is_left_where_a_check_fails(card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(exporting._TOLERANCE, "fp32", -1.0)
-    with pytest.raises(NumericalError, match="differs from PyTorch"):
+    monkeypatch.setitem(checking._TOLERANCE, "fp32", -1.0)
+    with pytest.raises(NumericalError, match="differs from PyTorch's"):
         export(load_card(card), tmp_path / "out" / "wrong.onnx", size=(64, 64))
     assert not list(tmp_path.rglob("*.onnx"))
 
@@ -161,6 +231,62 @@ def test_half_precision_is_near(card: Path, tmp_path: Path) -> None:
     done = export(load_card(card), tmp_path / "half.onnx", size=(64, 64), precision="fp16")
     assert 0 < done.error < 1e-2
     assert Restorer.from_card(done.path).precision == "fp16"
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for number, side in enumerate((90, 300)):
+        Image.fromarray((picture(side, 120 + number) * 255).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_int8_is_near_on_photographs_like_those_shown(card: Path, photographs: Path, tmp_path: Path) -> None:
+    done = export(load_card(card), tmp_path / "small.onnx", size=(64, 96), precision="int8", calibrate=photographs)
+    assert 40 < done.psnr < 80 and len(done.checks) == 3
+    types = {node.op_type for node in onnx.load(done.path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= types
+    restorer = Restorer.from_card(done.path)
+    expected = Restorer.from_card(card, precision="fp32", device="cpu")
+    small = picture(64, 96)
+    found = restorer(small)
+    assert found.run.precision == "int8"
+    error = found.image.pixels - expected(small).image.pixels
+    assert 0 < float(np.square(error).mean()) < 1e-4
+
+
+def test_int8_that_is_not_near_is_not_written(
+    card: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "LEAST_PSNR", 90.0)
+    with pytest.raises(NumericalError, match="dB from PyTorch, and 90 is the least"):
+        export(load_card(card), tmp_path / "out" / "small.onnx", size=(64, 64), precision="int8", calibrate=photographs)
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_int8_needs_photographs_and_nothing_else_does(card: Path, tmp_path: Path) -> None:
+    target, model = tmp_path / "x.onnx", load_card(card)
+    with pytest.raises(UsageError, match="needs photographs"):
+        export(model, target, precision="int8")
+    with pytest.raises(UsageError, match="only int8"):
+        export(model, target, calibrate=tmp_path)
+    with pytest.raises(UsageError, match="holds no photographs"):
+        export(model, target, precision="int8", calibrate=tmp_path)
+
+
+def test_the_middle_of_a_photograph() -> None:
+    photograph = np.arange(3 * 5 * 4, dtype=np.float32).reshape(1, 3, 5, 4)
+    assert np.array_equal(middle(photograph, (3, 2)), photograph[:, :, 1:4, 1:3])
+    larger = middle(photograph, (5, 9))
+    assert larger.shape == (1, 3, 5, 9) and np.array_equal(larger[..., :4], photograph)
+
+
+def test_what_is_not_finite_in_a_file_of_half_precision_is_told(card: Path, tmp_path: Path) -> None:
+    path = export(load_card(card), tmp_path / "half.onnx", size=(64, 64), precision="fp16").path
+    backend = OnnxBackend(path)
+    with pytest.raises(NumericalError, match="not finite in fp16"):
+        backend.in_float32()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07" + bytes(100)])

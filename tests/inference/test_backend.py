@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from restorekit.errors import SettingError
 from restorekit.inference.backend import TorchBackend, is_out_of_memory
 from restorekit.inference.devices import Precision
 from restorekit.methods.multi_output import METHOD
@@ -97,3 +98,22 @@ def test_other_errors_stay_what_they_are() -> None:
     assert not is_out_of_memory(error) and not is_out_of_memory(ValueError("out of memory"))
     with pytest.raises(RuntimeError, match="expected input"):
         TorchBackend(Mean3(), Raises(error), CPU, "fp32").run(tile_of(16, 16))
+
+
+def test_a_compiled_network_is_compiled_and_in_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
+    network = network_of(SHORT)
+    backend = TorchBackend(METHOD, network, CPU, "bf16", compiled=True)
+    assert compiled == [network] and backend.in_float32().compiled
+    TorchBackend(METHOD, network, CPU, "fp32")
+    assert compiled == [network, network]
+
+
+def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn.Module, "compile", lambda self: None)
+    error = torch._dynamo.exc.TorchDynamoException("no compiler found\nand a long story")
+    with pytest.raises(SettingError, match=r"cannot be compiled here: no compiler found\. Take the backend torch"):
+        TorchBackend(Mean3(), Raises(error), CPU, "fp32", compiled=True).run(tile_of(8, 8))
+    with pytest.raises(torch._dynamo.exc.TorchDynamoException):
+        TorchBackend(Mean3(), Raises(error), CPU, "fp32").run(tile_of(8, 8))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from restorekit.inference import memory
-from restorekit.inference.memory import container_headroom, free_memory, largest_tile
+from restorekit.inference.memory import container_headroom, free_memory, tile_budget
 
 CPU = torch.device("cpu")
 
@@ -68,10 +70,21 @@ def test_container_limits_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) 
 def test_half_of_what_is_free_and_no_more_than_makes_tiles_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, bytes_per_pixel, pixels in ((2**30, 1024, 2**19), (2**40, 1024, 2**20), (2**40, 4096, 2**18), (2**40, 100, 2**20)):
         monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
-        assert largest_tile(CPU, bytes_per_pixel) == pixels
-    assert largest_tile(torch.device("cuda:0"), 1024) == 2**24
+        assert tile_budget(CPU).largest_tile(bytes_per_pixel) == pixels
+    assert tile_budget(torch.device("cuda:0")).largest_tile(1024) == 2**24
 
 
 def test_memory_given_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda device: 0)
-    assert largest_tile(CPU, 1000, 64 * 10**9) == 64 * 10**6
+    assert tile_budget(CPU, 64 * 10**9).largest_tile(1000) == 64 * 10**6
+
+
+def test_the_peak_grows_with_what_is_taken_and_is_not_the_parents() -> None:
+    code = (
+        "from restorekit.inference.memory import peak_memory; before = peak_memory(); bytearray(100_000_000)\n"
+        "print(before, peak_memory())"
+    )
+    ballast = bytearray(b"1") * 300_000_000
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < len(ballast) and 90_000_000 < after - before < 150_000_000

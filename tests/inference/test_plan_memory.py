@@ -71,4 +71,4 @@ def test_the_plan_is_told() -> None:
     assert str(Run("cpu", "fp32", None, 0, 1, 0.3, memory=3 * 2**29)) == "cpu, fp32, whole in 1.5 GiB, 0.3 s"
     _, run = taken(200, 200, 2 * MIB)
     assert f"overlapping by 8 in {max(1, round(run.memory / MIB))} MiB" in str(run)
-    assert np.prod(run.tile or 0) * 200 == run.memory
+    assert np.prod(run.tile or 0) * 200 == run.memory <= 2 * MIB == run.budget

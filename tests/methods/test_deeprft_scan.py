@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.methods.deeprft import scan
+from restorekit.methods.deeprft import scan, traced_scan
 from restorekit.methods.deeprft.blocks import EVSS2D, Means, NAFEVSBlock
 from restorekit.methods.deeprft.scan import selective_scan
 
@@ -43,6 +43,12 @@ class TestScan:
         gradients = (torch.autograd.grad((y * weights).sum(), x) for y, x in ((expected, plain), (answer, ours)))
         for right, found in zip(*gradients, strict=True):
             assert torch.allclose(found, right, atol=1e-10)
+
+    @pytest.mark.parametrize("length", [1, 12, 13, 77])
+    def test_loops_for_graphs_give_the_same(self, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(traced_scan, "STEPS", 6)
+        given = sequence(length)
+        assert torch.allclose(traced_scan.traced_scan(*given), step_by_step(*given), atol=1e-12)
 
     def test_any_decay_is_stable(self) -> None:
         u, dt, rates, b, c = (x.float() for x in sequence(300))

@@ -7,7 +7,7 @@ scan: ``(d, x)`` of neighbouring spans merge to ``(d_left d_right, d_right x_lef
 and Kung). That is the same sum in another order; as every ``d`` is at most 1, nothing can overflow. Coefficients are made for one
 piece of the sequence at a time, as long as a cache (on a CPU) or a launch (on a GPU) likes, and the state is handed from piece to
 piece: memory does not grow with the number of states, and no Python loop runs over pixels. To ``torch.compile`` the whole is one
-operator, without a break in the graph.
+operator, without a break in the graph; to other runtimes it is loops (:mod:`restorekit.methods.deeprft.traced_scan`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+
+from restorekit.layers.tracing import is_exported
 
 _PIECE = {"cpu": 2**19, "cuda": 2**26}
 """Coefficients that are held at a time."""
@@ -34,6 +36,10 @@ def selective_scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Te
     Returns:
         ``(batch, L, I)``. All are of one precision, float32 or float64.
     """
+    if is_exported():
+        from restorekit.methods.deeprft.traced_scan import traced_scan
+
+        return traced_scan(u, dt, a, b, c)
     y: Tensor = _scan(u, dt, a, b, c)[0]
     return y
 
