@@ -116,13 +116,9 @@ class Adaptation:
         return self.card
 
     def _reporter(self) -> Reporter:
-        from restorekit.training.report import ConsoleReporter, Reporter
+        from restorekit.training.report import AdaptingReporter, Reporter
 
-        class Passing(ConsoleReporter):
-            def stopped(self, step: int) -> None:
-                self.console.print(f"Stopped after step {step}; nothing was kept. Add --keep RUN to go on another time")
-
-        return Reporter() if self._quiet else ConsoleReporter() if self._kept else Passing()
+        return Reporter() if self._quiet else AdaptingReporter(self._kept)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.data.clips import Clip
+from restorekit.data.flow import packed
 from restorekit.data.textures import COARSEST, Poster, Texture, Waves
-from restorekit.data.videos import Clip
 from restorekit.degradations.base import seeded_generator, uniform
 from restorekit.errors import SettingError
 from restorekit.methods import Batch
@@ -297,7 +298,17 @@ def triplets(videos: Sequence[CorridorVideo], times: Sequence[int]) -> Batch:
     return Batch(image, image, extras)
 
 
-def as_clip(video: CorridorVideo, frames: int) -> Clip:
-    """The first frames of a video as those of a file are, rounded to 8 bits, to train on."""
+def as_clip(video: CorridorVideo, frames: int, flow_gap: int = 0) -> Clip:
+    """The first frames of a video as those of a file are, rounded to 8 bits, to train on.
+
+    Args:
+        video: what to draw.
+        frames: how many.
+        flow_gap: with the true flow between frames that lie so far apart; 0 for none.
+    """
     images = torch.stack([video.frame(time).image for time in range(frames)])
-    return Clip(f"corridor {video.seed}", images.mul(255).round().to(torch.uint8), video.intrinsics)
+    flow = None
+    if 0 < flow_gap < frames:
+        pairs = [(time, time + flow_gap) for time in range(frames - flow_gap)]
+        flow = torch.stack([packed(torch.stack([video.flow(a, b)[0], video.flow(b, a)[0]])) for a, b in pairs])
+    return Clip(f"corridor {video.seed}", images.mul(255).round().to(torch.uint8), video.intrinsics, flow)

@@ -6,6 +6,7 @@ Everywhere in RestoreKit an EXIF block is ``b"Exif\\0\\0"`` followed by a small 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Collection, Iterator
 from fractions import Fraction
@@ -19,6 +20,15 @@ PREFIX = b"Exif\0\0"
 ORIENTATION = 274
 WIDTH, HEIGHT, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 256, 257, 282, 283, 296
 INCH, CENTIMETRE = 2, 3
+PIXEL_WIDTH, PIXEL_HEIGHT = 40962, 40963
+FOCAL_LENGTH, FOCAL_LENGTH_ON_FILM = 37386, 41989
+PLANE_X_RESOLUTION, PLANE_RESOLUTION_UNIT = 41486, 41488
+MILLIMETRES = {INCH: 25.4, CENTIMETRE: 10.0, 4: 1.0, 5: 1e-3}
+"""Of the units of resolutions; those past the centimetre stand for resolutions of the focal plane only."""
+
+FILM_DIAGONAL = math.hypot(36, 24)
+"""Millimetres across a picture on 35 mm film."""
+
 _ENTRY_SIZE = 12
 _SIDES = {(WIDTH, HEIGHT), (X_RESOLUTION, Y_RESOLUTION)}
 _EXIF_SIDES = {(40962, 40963), (41486, 41487)}  # PixelX/YDimension, FocalPlaneX/YResolution
@@ -93,16 +103,32 @@ def dots_per_inch(block: bytes) -> tuple[float, float] | None:
     scale = {INCH: 1.0, CENTIMETRE: 2.54}.get(ifd.unsigned(unit.data[:2], layout.order) if unit else INCH)
     if scale is None:
         return None
-    values = []
-    for tag in (X_RESOLUTION, Y_RESOLUTION):
-        entry = directory.get(tag)
-        if entry is None or entry.kind != ifd.RATIONAL or entry.count != 1:
-            return None
-        over, under = struct.unpack(layout.order + "II", entry.data)
-        if not over or not under:
-            return None
-        values.append(over / under * scale)
-    return values[0], values[1]
+    x, y = (_fraction(directory.get(tag), layout) for tag in (X_RESOLUTION, Y_RESOLUTION))
+    return (x * scale, y * scale) if x and y else None
+
+
+def focal_length(block: bytes, size: tuple[int, int]) -> float | None:
+    """The focal length, in pixels, of a photograph of ``size`` rows and columns that may have been made smaller since; None if
+    the block does not tell, or is of a photograph of another shape: what was cut off would have to be known.
+
+    It follows from the one on 35 mm film that sees as much from corner to corner (CIPA DCG-001), else from the real one and how
+    dense the pixels on the sensor are.
+    """
+    directory, layout = entries(block)
+    pointer = directory.get(ifd.EXIF)
+    tags = pointer.children if pointer and pointer.children else {}
+    taken = sorted(_whole(tags.get(tag), layout) for tag in (PIXEL_WIDTH, PIXEL_HEIGHT))
+    now = sorted(size)
+    if taken[0] and abs(now[0] * taken[1] / (now[1] * taken[0]) - 1) > 0.02:
+        return None
+    on_film = _whole(tags.get(FOCAL_LENGTH_ON_FILM), layout)
+    if on_film:
+        return on_film * math.hypot(*size) / FILM_DIAGONAL
+    real, density = (_fraction(tags.get(tag), layout) for tag in (FOCAL_LENGTH, PLANE_X_RESOLUTION))
+    unit = MILLIMETRES.get(_whole(tags.get(PLANE_RESOLUTION_UNIT), layout) or INCH)
+    if not real or not density or unit is None:
+        return None
+    return real * density / unit * (now[1] / taken[1] if taken[0] else 1)
 
 
 def with_resolution(block: bytes | None, dpi: tuple[float, float]) -> bytes:
@@ -154,6 +180,21 @@ def from_entries(directory: Directory, order: str, leaving_out: Collection[int] 
 def _rational(value: float, order: str) -> bytes:
     exact = Fraction(min(value, 2**32 - 1)).limit_denominator(10_000 if value < 4e5 else 1)
     return struct.pack(order + "II", max(exact.numerator, 1), exact.denominator)
+
+
+def _fraction(entry: Entry | None, layout: Layout) -> float | None:
+    """A single positive fraction; None for anything else."""
+    if entry is None or entry.kind != ifd.RATIONAL or entry.count != 1:
+        return None
+    over, under = struct.unpack(layout.order + "II", entry.data)
+    return over / under if over and under else None
+
+
+def _whole(entry: Entry | None, layout: Layout) -> int:
+    """A single whole number; 0 for anything else."""
+    if entry is None or entry.kind not in (ifd.SHORT, ifd.LONG) or entry.count != 1:
+        return 0
+    return ifd.unsigned(entry.data, layout.order)
 
 
 def _opened(block: bytes) -> tuple[bytes, Layout, int]:

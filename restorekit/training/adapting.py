@@ -19,13 +19,15 @@ _STRIDES = 10
 """Crops for ``cbsn`` are multiples of both its strides, 5 and 2."""
 _CROP = 240
 """Side of crops in pixels: the sub-images of the blind pass are a fifth of that, and must hold what a network sees."""
+_PATIENCE = 6
+"""Validations, twenty to a run, without anything better that end it."""
 
 
 def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh: bool = False, seed: int = 0) -> Recipe:
     """A recipe that teaches ``cbsn`` on ``photographs``, noisy as they are.
 
     From taught weights on all losses count at once and the rate is low; a fresh network needs the ramp, and a high rate. Crops
-    that are held back tell by L_blind, which cannot be cheated, when to stop.
+    that are held back tell by L_blind, which cannot be cheated, when to stop, and whether the card's weights are beaten at all.
 
     Args:
         card: whose weights, or for ``fresh`` whose configuration, to begin with.
@@ -65,9 +67,10 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
         report=ReportSettings(
             log_every=max(steps // 100, 1),
             validate_every=every,
+            validate_first=not fresh,
             checkpoint_every=every,
             samples=0,
-            give_up_after=0 if fresh else 6,
+            give_up_after=0 if fresh else _PATIENCE,
         ),
         card=CardSettings(
             tasks=card.tasks,
@@ -91,9 +94,11 @@ def adapt_to_video(
 ) -> Recipe:
     """A recipe that teaches ``dcpi-depth`` on videos, without any depth (the specification's section 9.3).
 
-    Frames are seen in the video's own aspect, if the card's network keeps it. A card without a pose network gets a light one. The
-    terms that compare with optical flow, where the card has a network for it, begin after a fifth of the steps. Triplets that are
-    held back tell by the photometric error when to stop.
+    Frames are seen in the video's own aspect, if the card's network keeps it. A card without a pose network gets a light one,
+    which has to learn faster than depth, whose weights are taught already. Optical flow is that of the card's network, or else
+    found by dense inverse search; the terms that compare with it begin after a fifth of the steps. Normalisation keeps the card's
+    statistics, as batches are small. Found flow is too rough for its derivatives to mean anything, so differential property
+    correlation is left out with it. Triplets that are held back tell by the photometric error when to stop.
 
     Args:
         card: whose weights, or for ``fresh`` whose configuration, to begin with.
@@ -113,13 +118,19 @@ def adapt_to_video(
     height, width = config.height, config.width
     if config.keep_aspect:
         height, width = fitted_size(footage.size, (height, width))
-    pose = "light" if config.pose == "none" else config.pose
-    rate = 5e-4 if fresh else 1e-4
+    new_pose, found_flow = config.pose == "none", config.flow == "none"
+    rate = 5e-4 if fresh or new_pose else 1e-4
+    slower = 0.1 if new_pose else 0.3
     every = max(steps // 20, 1)
     return Recipe(
         name=f"{card.name}-adapted",
         method=card.method,
-        data=DataSettings(videos=tuple(VideoFolder(path, intrinsics) for path in videos), gap=footage.gap, held_back=8),
+        data=DataSettings(
+            videos=tuple(VideoFolder(path, intrinsics) for path in videos),
+            gap=footage.gap,
+            flow="dis" if found_flow else "none",
+            held_back=8,
+        ),
         train=TrainSettings(
             steps=steps,
             batch=4,
@@ -131,16 +142,19 @@ def adapt_to_video(
             clip=1.0,
             ema=0.99,
             seed=seed,
+            rates={} if fresh else dict.fromkeys(("encoder", "decoder"), slower),
             init="" if fresh else str(card.path or card.name),
+            keep_statistics=not fresh,
         ),
-        config=to_table(replace(config, height=height, width=width, pose=pose)),
-        objective={"dense_after": steps // 5, "divergence_after": 2 * steps // 3},
+        config=to_table(replace(config, height=height, width=width, pose="light" if new_pose else config.pose)),
+        objective={"dense_after": steps // 5, **({"divergence": 0.0} if found_flow else {"divergence_after": 2 * steps // 3})},
         report=ReportSettings(
             log_every=max(steps // 100, 1),
             validate_every=every,
+            validate_first=not fresh,
             checkpoint_every=every,
             samples=0,
-            give_up_after=0 if fresh else 6,
+            give_up_after=0 if fresh else _PATIENCE,
         ),
         card=CardSettings(
             tasks=card.tasks,

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from restorekit.errors import CheckpointError
+from restorekit.errors import CheckpointError, RestoreKitError
+from restorekit.settings import from_table
 from restorekit.training.recipe import Recipe
 
 
@@ -56,13 +57,21 @@ def load(path: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]]:
         states = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}", "Start again with --fresh") from None
-    differences = _differences(states.pop("recipe"), recipe.to_table())
+    differences = _differences(_completed(states.pop("recipe")), recipe.to_table())
     if differences:
         raise CheckpointError(
             f"{path} was made by a recipe that differs in {', '.join(differences)}",
             "Use that recipe, another run folder, or --fresh",
         )
     return Progress(**states.pop("progress")), states
+
+
+def _completed(table: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as it was stored, with the defaults of settings that there have been only since."""
+    try:
+        return from_table(Recipe, table, "the checkpoint's recipe").to_table()
+    except RestoreKitError:  # of another version, then: what differs is told as it stands
+        return table
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 
@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit import images
-from restorekit.data.videos import FOCAL, in_order
+from restorekit.data.camera import Camera, find_camera
+from restorekit.data.clips import in_order
+from restorekit.data.flow import dense_inverse_search
+from restorekit.data.shots import find_shots, small_grey
 from restorekit.errors import DataError, ImageError
 from restorekit.images.video import VideoReader, count_frames, is_video_path
 from restorekit.training.recipe import Recipe
@@ -38,12 +41,14 @@ class Footage:
         frames: how many it has.
         gap: frames from one to its neighbour in a triplet, so that what lies between them is worth two pixels of 640.
         motion: median flow between such frames, as pixels of 640 columns.
+        camera: as far as it is known if nobody says more.
     """
 
     size: tuple[int, int]
     frames: int
     gap: int
     motion: float
+    camera: Camera
 
     @property
     def is_still(self) -> bool:
@@ -93,22 +98,18 @@ def survey(source: Path) -> Footage:
         DataError: if there is no video of three frames.
         ImageError: for a file that cannot be read.
     """
-    count, read = _frames(source)
-    if count < 3:
+    video = _open(source)
+    if video is None:
         raise DataError(f"{source} holds no video of three frames or more", "Name a video file, or a folder of frames")
-    gaps = [gap for gap in GAPS if 2 * gap < count]
-    starts = sorted({round(place) for place in np.linspace(0, count - 1 - gaps[-1], min(_PLACES, count - gaps[-1]))})
-    flows: dict[int, list[float]] = {gap: [] for gap in gaps}
-    size = (0, 0)
-    for start in starts:
-        first = read(start)
-        size = (first.height, first.width)
-        small = _small_grey(first)
-        for gap in gaps:
-            flows[gap].append(_median_flow(small, _small_grey(read(start + gap))))
-    motions = {gap: median(values) * 640 / WIDTH for gap, values in flows.items()}
-    gap = next((gap for gap in gaps if motions[gap] >= 2), max(gaps, key=lambda gap: motions[gap]))
-    return Footage(size, count, gap, motions[gap])
+    last = max(video.count - 1 - 2 * GAPS[-1], 0)
+    places = [_Place(video, start) for start in sorted({round(place) for place in np.linspace(0, last, _PLACES)})]
+    longest = max(len(place.grey) for place in places)
+    motions = {gap: _motion(places, gap) for gap in GAPS if 2 * gap < longest}
+    if not motions:
+        raise DataError(f"{source} has no three frames that follow each other", "Name a video without so many cuts")
+    gap = next((gap for gap in motions if motions[gap] >= 2), max(motions, key=lambda gap: motions[gap]))
+    size = places[0].size
+    return Footage(size, video.count, gap, motions[gap], find_camera(video.source, size, pictures=video.pictures))
 
 
 def intrinsics_of(fov: float | None, size: tuple[int, int]) -> tuple[float, ...]:
@@ -122,19 +123,6 @@ def intrinsics_of(fov: float | None, size: tuple[int, int]) -> tuple[float, ...]
     return (focal, focal * width / height, 0.5, 0.5)
 
 
-def describe_camera(source: Path, intrinsics: Sequence[float]) -> str:
-    """Where the intrinsics are from that :func:`restorekit.data.videos.load_clips` takes, in a sentence."""
-    if intrinsics:
-        return "Camera: as given, " + ", ".join(
-            f"{name} {value:.3f}" for name, value in zip(("fx", "fy", "cx", "cy"), intrinsics, strict=True)
-        )
-    known = next((path for path in (source / "K.txt", source.parent / "K.txt") if path.is_file()), None)
-    if known is not None:
-        return f"Camera: from {known}"
-    angle = 2 * math.degrees(math.atan(0.5 / FOCAL))
-    return f"Camera: unknown; {angle:.0f} degrees from side to side are assumed. Say --fov or --intrinsics if you know better"
-
-
 def judge(recipe: Recipe, card: Card) -> Verdict:
     """What a card that learnt by the recipe makes of the recipe's videos; on the CPU, from a few triplets."""
     import torch
@@ -144,7 +132,8 @@ def judge(recipe: Recipe, card: Card) -> Verdict:
     from restorekit.methods.dcpi_depth.diagnosis import diagnose
     from restorekit.methods.dcpi_depth.objective import DcpiObjective
 
-    source = training_source(recipe, torch.device("cpu"))
+    without_flow = replace(recipe, data=replace(recipe.data, flow="none"))
+    source = training_source(without_flow, torch.device("cpu"))
     objective = METHOD.objective(card.parsed_config(), recipe.objective)
     if not isinstance(source, VideoTriplets) or not isinstance(objective, DcpiObjective):
         raise TypeError("only what learns from videos can judge them")
@@ -154,23 +143,54 @@ def judge(recipe: Recipe, card: Card) -> Verdict:
     return Verdict(fmean(one.explained for one in found), median(one.parallax for one in found))
 
 
-def _frames(source: Path) -> tuple[int, Callable[[int], images.Image]]:
-    """How many frames the first video in ``source`` has, and what reads them."""
+@dataclass(frozen=True)
+class _Video:
+    """A video file or a folder of frames, how many frames it has, what reads them, and their files, if they have any."""
+
+    source: Path
+    count: int
+    read: Callable[[int], images.Image]
+    pictures: list[Path]
+
+
+def _open(source: Path) -> _Video | None:
+    """The first video of three frames or more in ``source``."""
     if source.is_file():
-        reader = VideoReader(source)
-        return count_frames(source), reader.frame
+        video = _Video(source, count_frames(source), VideoReader(source).frame, [])
+        return video if video.count >= 3 else None
     if not source.is_dir():
         raise DataError(f"the video {source} does not exist", "Correct the path")
     inside = sorted(source.iterdir(), key=in_order)
     pictures = [path for path in inside if images.is_image_path(path)]
     if len(pictures) >= 3:
-        return len(pictures), lambda number: images.read(pictures[number])
-    for path in inside:
-        if path.is_dir() or is_video_path(path):
-            count, read = _frames(path)
-            if count >= 3:
-                return count, read
-    return 0, lambda number: images.read(pictures[number])
+        return _Video(source, len(pictures), lambda number: images.read(pictures[number]), pictures)
+    videos = (_open(path) for path in inside if path.is_dir() or is_video_path(path))
+    return next((video for video in videos if video is not None), None)
+
+
+class _Place:
+    """A few frames of a video that follow each other, small and grey: as many as a triplet reaches over, less what repeats and
+    what lies beyond a cut.
+
+    Attributes:
+        size: rows and columns of the frames as they are there.
+        grey: the small frames.
+
+    Raises:
+        ImageError: if frames cannot be read, or have several sizes.
+    """
+
+    def __init__(self, video: _Video, start: int) -> None:
+        grey = []
+        for number in range(start, min(start + 2 * GAPS[-1] + 1, video.count)):
+            frame = video.read(number)
+            self.size = frame.height, frame.width
+            grey.append(_small_grey(frame))
+        if len({frame.shape for frame in grey}) > 1:
+            raise ImageError(
+                "the frames of the video have different sizes", "Keep the frames of one video in a folder of their own"
+            )
+        self.grey = [grey[number] for number in find_shots([small_grey(frame) for frame in grey]).longest]
 
 
 def _small_grey(frame: images.Image) -> NDArray[np.uint8]:
@@ -182,10 +202,8 @@ def _small_grey(frame: images.Image) -> NDArray[np.uint8]:
     return np.rint(255 * grey).astype(np.uint8)
 
 
-def _median_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    import cv2
-
-    if first.shape != second.shape:
-        raise ImageError("the frames of the video have different sizes", "Keep the frames of one video in a folder of their own")
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(first, second, np.zeros((*first.shape, 2), np.float32))
-    return float(np.median(np.hypot(flow[..., 0], flow[..., 1])))
+def _motion(places: Sequence[_Place], gap: int) -> float:
+    """The median flow between frames that lie ``gap`` apart, as pixels of 640 columns."""
+    pairs = [(place.grey[0], place.grey[gap]) for place in places if len(place.grey) > gap]
+    flows = [dense_inverse_search(*pair) for pair in pairs]
+    return median(float(np.median(np.hypot(flow[..., 0], flow[..., 1]))) for flow in flows) * 640 / WIDTH

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from restorekit.errors import NumericalError, SettingError
+from restorekit.errors import NumericalError, SettingError, UnknownNameError
 from restorekit.methods import Batch, Method, Objective
 from restorekit.training.activations import checkpoint_blocks
 from restorekit.training.ema import Ema
@@ -32,27 +33,31 @@ class Learner:
     def __init__(self, recipe: Recipe, method: Method[Any], config: Any, fabric: Fabric) -> None:
         self.recipe, self.settings, self.fabric = recipe, recipe.train, fabric
         self.objective: Objective = method.objective(config, recipe.objective)
-        self.network = self._fresh_network(method, config).to(fabric.device).train()
+        self.network = self._first_network(method, config).to(fabric.device)
         self.ema = Ema(self.network, self.settings.ema)
         self.passed_over = 0
         if self.settings.checkpointing:
             checkpoint_blocks(self.network)
         wrapped: nn.Module = torch.compile(self.network) if self.settings.compile else self.network  # type: ignore[assignment]
-        self.wrapped, self.optimiser = fabric.setup(wrapped, optimiser(self.network, self.settings, fabric.device))
+        own = optimiser(self.network, self.settings, fabric.device, self.settings.rates)
+        self.wrapped, self.optimiser = fabric.setup(wrapped, own)
         self.discriminator: nn.Module | None = getattr(self.objective, "discriminator", None)
         if self.discriminator is not None:
             self.discriminator.to(fabric.device).train()
             own = optimiser(self.discriminator, self.settings, fabric.device)
             self.wrapped_discriminator, self.discriminator_optimiser = fabric.setup(self.discriminator, own)
 
-    def _fresh_network(self, method: Method[Any], config: Any) -> nn.Module:
+    def _first_network(self, method: Method[Any], config: Any) -> nn.Module:
+        """The network with its first weights, in training mode but for what normalises by the statistics of its card."""
         with torch.random.fork_rng():
             torch.manual_seed(self.settings.seed)
-            network: nn.Module = method.build(config)
+            network: nn.Module = method.build(config).train()
         if self.settings.init:
             from restorekit.zoo import load_card, load_network
 
-            _begin_with(network, load_network(load_card(self.settings.init)).state_dict())
+            parts = _begin_with(network, load_network(load_card(self.settings.init)).state_dict())
+            if self.settings.keep_statistics:
+                _keep_statistics(network, parts)
         elif hasattr(self.objective, "prepare"):
             self.objective.prepare(network)
         return network.to(memory_format=torch.channels_last) if self.settings.channels_last else network
@@ -153,17 +158,41 @@ class Learner:
         return Batch(image, batch.target.to(device), {name: value.to(device) for name, value in batch.extras.items()})
 
 
-def optimiser(network: nn.Module, settings: TrainSettings, device: torch.device) -> Optimizer:
-    """The optimiser a recipe asks for, over all parameters that are trained."""
+def optimiser(
+    network: nn.Module, settings: TrainSettings, device: torch.device, rates: Mapping[str, float] | None = None
+) -> Optimizer:
+    """The optimiser a recipe asks for, over all parameters that are trained, in a group for each factor of ``rates``.
+
+    Raises:
+        UnknownNameError: for a part the network does not have.
+    """
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimiser]
     return kind(
-        [parameter for parameter in network.parameters() if parameter.requires_grad],
+        _groups(network, rates or {}),
         lr=settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
         amsgrad=settings.amsgrad,
         fused=device.type in ("cpu", "cuda"),
     )
+
+
+def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Parameters by the factor of their rate; of several that fit, the longest name counts."""
+    names = [name for name, _ in network.named_parameters()]
+    for part in rates:
+        if not any(_is_of(name, part) for name in names):
+            raise UnknownNameError("part", part, sorted({name.partition(".")[0] for name in names}), "train.rates")
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            fitting = max((part for part in rates if _is_of(name, part)), key=len, default="")
+            groups.setdefault(rates.get(fitting, 1.0), []).append(parameter)
+    return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
+
+
+def _is_of(name: str, part: str) -> bool:
+    return f"{name}.".startswith(f"{part}.")
 
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:
@@ -176,15 +205,24 @@ def split(batch: Batch, parts: int) -> Iterator[Batch]:
         yield Batch(batch.input[own], batch.target[own], extras)
 
 
-def _begin_with(network: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load weights. Parts of the network that have none at all, such as one that only training needs, stay as they are."""
+def _begin_with(network: nn.Module, state: dict[str, Tensor]) -> set[str]:
+    """Load weights, and return which parts of the network have some. Parts that have none at all, such as one that only training
+    needs, stay as they are.
+    """
     parts = {key.partition(".")[0] for key in state}
     fresh = {key: value for key, value in network.state_dict().items() if key.partition(".")[0] not in parts}
     network.load_state_dict(fresh | state)
+    return parts
+
+
+def _keep_statistics(network: nn.Module, parts: Collection[str]) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm) and name.partition(".")[0] in parts:
+            module.eval()
 
 
 def _step(optimiser: Any, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("factor", 1.0)  # checkpoints of before there were factors have none
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)

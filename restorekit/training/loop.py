@@ -127,7 +127,7 @@ class Trainer:
         self.reporter = reporter if self.leads else Reporter()
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
-        self.source = training_source(recipe, self.fabric.device)
+        self.source = training_source(recipe, self.fabric.device, self.reporter.noted)
         self.validation = validation_set(recipe, self.source)
         self.ahead = Ahead(self.source)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
@@ -158,6 +158,8 @@ class Trainer:
         card = self.folder / f"{self.recipe.name}.toml"
         began, before = time.perf_counter(), progress.seconds
         with self.reporter.running(self.recipe, progress, str(self.fabric.device)), stop_request() as stop:
+            if report.validate_first and self.validation is not None and progress.step == 0:
+                card = self._validate()
             while progress.step < self.settings.steps and not self._gives_up():
                 losses = self._step(progress.step)
                 progress.step += 1
@@ -172,9 +174,12 @@ class Trainer:
                 if stop.made and not last:
                     self.reporter.stopped(progress.step)
                     return None
+                if not last and self._gives_up():
+                    self.reporter.gave_up(progress.step, progress.step - progress.since * report.validate_every)
         if self.leads and (self.validation is None or not card.exists()):
             card = write_result(self.recipe, self.folder, self.learner.ema.network, progress, None, self.fabric.device)
         self.fabric.barrier()
+        self.reporter.ended()
         return card
 
     def rehearse(self, steps: int) -> Outlook:

@@ -41,7 +41,7 @@ class VideoFolder:
     Attributes:
         folder: a video file, a folder of frames, or a folder of those, relative to where the command is run.
         intrinsics: fx, fy, cx, cy of the camera, as shares of the frames' width and height; without them a file ``K.txt`` beside
-            the frames tells, or a focal length of 0.866 widths is assumed.
+            the frames tells, or their EXIF data, or a focal length of 0.866 widths is assumed.
     """
 
     folder: Path
@@ -65,6 +65,8 @@ class DataSettings:
         held_back: crops of the noisy photographs, or triplets of the videos, to validate on by the loss where there is no truth.
         videos: videos, for methods that learn depth from motion; each a path or a table, see :class:`VideoFolder`.
         gap: frames from one to its neighbour in a triplet.
+        flow: optical flow that comes with the videos: ``"dis"``: found once by dense inverse search, and kept; corridors know
+            theirs. It costs 8 bytes of memory a pixel and frame. ``"none"``: none but that of a network the method may have.
         corridors: drawn videos of 16 frames that are trained on too; see :mod:`restorekit.data.synthetic_video`.
         posters: folders of photographs that hang on the corridors' walls.
         validation: folders of clean photographs to validate on, degraded by the same degradation.
@@ -84,6 +86,7 @@ class DataSettings:
     held_back: int = 0
     videos: tuple[VideoFolder | Path, ...] = ()
     gap: int = 1
+    flow: Literal["none", "dis"] = "none"
     corridors: int = 0
     posters: tuple[Path, ...] = ()
     validation: tuple[Path, ...] = ()
@@ -179,7 +182,11 @@ class TrainSettings:
         precision: ``"fp32"``, or ``"bf16"`` for mixed precision.
         compile: compile the network with ``torch.compile``; slow to start, faster to run.
         channels_last: keep maps pixel by pixel in memory; faster wherever it was measured.
+        rates: factors of the learning rate for parts of the network, by how the names of their weights begin, for example
+            ``{ encoder = 0.3 }``; 1 for the others.
         init: name or path of a card whose weights are the first weights; empty for fresh ones.
+        keep_statistics: leave the running statistics of the batch normalisation in what ``init`` has weights for as they are, and
+            use them, because batches are small or unlike those that they are from.
         patience: steps in a row whose gradient may be not finite; they are passed over. One more ends the run.
     """
 
@@ -207,7 +214,9 @@ class TrainSettings:
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     channels_last: bool = True
+    rates: dict[str, float] = field(default_factory=dict)
     init: str = ""
+    keep_statistics: bool = False
     patience: int = 10
 
     def __post_init__(self) -> None:
@@ -216,6 +225,10 @@ class TrainSettings:
                 raise ValueError(f"{name} must be at least 1")
         if self.learning_rate <= 0 or not 0 <= self.ema < 1 or self.clip < 0 or self.clip_value < 0:
             raise ValueError("learning_rate must be positive, ema in [0, 1), clip and clip_value not negative")
+        if any(factor < 0 for factor in self.rates.values()):
+            raise ValueError("rates must not be negative")
+        if self.keep_statistics and not self.init:
+            raise ValueError("keep_statistics needs init, whose statistics are kept")
         if self.schedule != "cosine" and self.period < 1:
             raise ValueError(f'schedule = "{self.schedule}" needs a period of at least 1')
         ends = [stage.until for stage in self.stages]
@@ -250,6 +263,7 @@ class ReportSettings:
     Attributes:
         log_every: steps between lines of the log.
         validate_every: steps between validations; also validated at the end.
+        validate_first: validate the first weights too, so that those after must beat them.
         checkpoint_every: steps between checkpoints.
         keep: checkpoints that are kept besides the last one.
         give_up_after: validations in a row without a better result that end the run early; 0 never does.
@@ -260,6 +274,7 @@ class ReportSettings:
 
     log_every: int = 50
     validate_every: int = 2000
+    validate_first: bool = False
     checkpoint_every: int = 500
     keep: int = 0
     give_up_after: int = 0

@@ -23,14 +23,23 @@ class Reporter:
     def logged(self, step: int, values: dict[str, float]) -> None:
         """Called with the losses after ``step`` steps."""
 
+    def noted(self, text: str) -> None:
+        """Called with what is worth knowing of the data."""
+
     def validated(self, step: int, values: dict[str, float], summary: str) -> None:
         """Called with the validation's scores after ``step`` steps."""
 
     def passed_over(self, step: int, count: int) -> None:
         """Called when the ``count`` steps up to ``step`` were passed over, because their gradients were not finite."""
 
+    def gave_up(self, step: int, best: int) -> None:
+        """Called when the run ends after ``step`` steps because since those up to ``best`` nothing got better."""
+
     def stopped(self, step: int) -> None:
         """Called when the run ends before its end, as it was asked to, with a checkpoint after ``step`` steps."""
+
+    def ended(self) -> None:
+        """Called when the run has come to its end and its card is written."""
 
 
 class ConsoleReporter(Reporter):
@@ -63,6 +72,10 @@ class ConsoleReporter(Reporter):
         if not self.console.is_terminal:
             self.console.print(f"step {step}: {losses}", soft_wrap=True)
 
+    def noted(self, text: str) -> None:
+        """Print it."""
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
     def validated(self, step: int, values: dict[str, float], summary: str) -> None:
         """Print the scores."""
         self.console.print(f"step {step}: validation {summary}, after {values['hours']:.2f} h", soft_wrap=True)
@@ -71,6 +84,47 @@ class ConsoleReporter(Reporter):
         """Print a warning."""
         self.console.print(f"step {step}: the gradient is not finite, {count} in a row passed over", soft_wrap=True)
 
+    def gave_up(self, step: int, best: int) -> None:
+        """Print which weights are kept."""
+        told = f"Ended after step {step}, as nothing got better since step {best}, whose weights are kept"
+        self.console.print(told, soft_wrap=True)
+
     def stopped(self, step: int) -> None:
         """Print how to go on."""
         self.console.print(f"Stopped after step {step}; the same command goes on from there", soft_wrap=True)
+
+
+class AdaptingReporter(ConsoleReporter):
+    """Tells also how much better the weights have become than those they began as, by what decides in validations.
+
+    Args:
+        kept: whether the run's folder outlives the command, so that a run that was stopped can go on.
+        console: where to.
+    """
+
+    def __init__(self, kept: bool, console: Console | None = None) -> None:
+        super().__init__(console)
+        self.kept = kept
+        self._seen: dict[int, tuple[str, float]] = {}
+
+    def validated(self, step: int, values: dict[str, float], summary: str) -> None:
+        """Print the scores."""
+        super().validated(step, values, summary)
+        self._seen[step] = next(iter(values.items()))
+
+    def stopped(self, step: int) -> None:
+        """Print how to go on, or how that would have been possible."""
+        if self.kept:
+            super().stopped(step)
+        else:
+            self.console.print(f"Stopped after step {step}; nothing was kept. Add --keep RUN to go on another time")
+
+    def ended(self) -> None:
+        """Print it, if the first weights were validated in this run."""
+        if 0 not in self._seen:
+            return
+        best = min(self._seen, key=lambda step: self._seen[step][1])
+        name, loss = self._seen[best]
+        gain = 1 - loss / self._seen[0][1]
+        told = f"Best after step {best}: {name} {loss:.4f}, {gain:.1%} below the beginning"
+        self.console.print(told if best else "No step made the model better; it is used as it was", soft_wrap=True)

@@ -21,8 +21,10 @@ from restorekit.data import (
     get_layout,
     load_rgb,
 )
+from restorekit.data.clips import OnNote, load_clips
+from restorekit.data.flow import with_flow
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
-from restorekit.data.videos import DepthSet, TripletSet, VideoTriplets, load_clips
+from restorekit.data.videos import DepthSet, TripletSet, VideoTriplets
 from restorekit.degradations import get_degradation
 from restorekit.errors import SettingError
 from restorekit.methods import Batch
@@ -68,8 +70,13 @@ class ValidationSet(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
-def training_source(recipe: Recipe, device: torch.device) -> Source:
+def training_source(recipe: Recipe, device: torch.device, on_note: OnNote | None = None) -> Source:
     """What the recipe trains on.
+
+    Args:
+        recipe: what names it.
+        device: where photographs are kept.
+        on_note: told what is worth knowing of the data.
 
     Raises:
         DataError: naming all that is wrong with the data.
@@ -81,7 +88,7 @@ def training_source(recipe: Recipe, device: torch.device) -> Source:
     if data.noisy:
         return NoisyBatches(data.noisy, seed, match=data.match, device=device, memory=memory)
     if data.videos or data.corridors:
-        return _videos(recipe)
+        return _videos(recipe, on_note)
     photographs = CleanPhotographs(data.clean, halve=data.halve, pyramid=data.pyramid, device=device, memory=memory)
     return SyntheticBatches(photographs, get_degradation(data.degradation, recipe.degradation), seed)
 
@@ -103,16 +110,21 @@ def validation_set(recipe: Recipe, source: Source) -> ValidationSet | None:
     return None
 
 
-def _videos(recipe: Recipe) -> Source:
+def _videos(recipe: Recipe, on_note: OnNote | None) -> Source:
     data, config, seed = recipe.data, recipe.method_config(), recipe.train.seed
     if not hasattr(config, "height"):
         raise SettingError(f"{recipe.method} does not learn from video", "Give it data.clean, data.pairs or data.noisy")
     size = config.height, config.width
-    clips = [clip for video in map(video_folder, data.videos) for clip in load_clips(video.folder, size, video.intrinsics)]
+    clips = [
+        clip for video in map(video_folder, data.videos) for clip in load_clips(video.folder, size, video.intrinsics, on_note)
+    ]
+    if data.flow == "dis":
+        clips = [with_flow(clip, data.gap) for clip in clips]
     if data.corridors:
         posters = [load_rgb(path).float() / 255 for path in find_images(data.posters)] if data.posters else []
         settings = CorridorSettings(width=size[1], height=size[0])
-        clips += [as_clip(CorridorVideo(number, settings, posters), CORRIDOR_FRAMES) for number in range(data.corridors)]
+        videos = [CorridorVideo(number, settings, posters) for number in range(data.corridors)]
+        clips += [as_clip(video, CORRIDOR_FRAMES, data.gap if data.flow != "none" else 0) for video in videos]
     return VideoTriplets(clips, seed, gap=data.gap)
 
 

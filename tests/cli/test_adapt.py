@@ -117,12 +117,14 @@ def test_depth_is_learnt_from_frames_and_seen_in_them(run: Run, tmp_path: Path, 
     for number in range(5):
         frame = video.frame(number).image.permute(1, 2, 0).numpy()
         PillowImage.fromarray((255 * frame).round().astype(np.uint8)).save(f"frames/{number}.png")
+    Path("frames/5.png").write_bytes(Path("frames/4.png").read_bytes())
     command = ("depth", "--adapt", "--adapt-steps", "2", "-m", model, "frames", "--npy")
     result = run(*command, "-o", "out")
     assert result.exit_code == 0, result.stderr
     assert "Camera: unknown; 60 degrees from side to side are assumed" in result.stderr
-    assert "5 frames of 96 x 64" in result.stderr and "median parallax" in result.stderr
-    assert len(list(Path("out").glob("*.npy"))) == 5 and not list(scratch.iterdir())
+    assert "frames: 1 repeated frame, left out" in result.stderr
+    assert "6 frames of 96 x 64" in result.stderr and "median parallax" in result.stderr
+    assert len(list(Path("out").glob("*.npy"))) == 6 and not list(scratch.iterdir())
     given = run(*command, "--fov", "64", "--keep", "kept", "-o", "other")
     assert "Camera: as given, fx 0.800, fy 1.200, cx 0.500, cy 0.500" in given.stderr
     card = load_card("kept/tiny-depth-adapted.toml")

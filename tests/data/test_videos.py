@@ -8,7 +8,9 @@ import PIL.Image
 import pytest
 import torch
 
-from restorekit.data.videos import FOCAL, DepthSet, VideoTriplets, load_clips
+from restorekit.data.camera import FOCAL
+from restorekit.data.clips import load_clips
+from restorekit.data.videos import DepthSet, VideoTriplets
 from restorekit.errors import DataError
 
 
@@ -52,6 +54,22 @@ def test_video_files_are_clips(tmp_path: Path) -> None:
     (clip,) = load_clips(path, (48, 64))
     assert clip.frames.shape == (4, 3, 48, 64)
     assert clip.frames[3].float().mean((1, 2)).tolist() == pytest.approx([180, 0, 0], abs=4)
+
+
+def test_a_video_that_is_cut_becomes_several(tmp_path: Path) -> None:
+    """And a frame that repeats the one before is left out; both are told."""
+    rng = np.random.default_rng(0)
+    for scene, count in enumerate((5, 2, 4)):
+        wide = PIL.Image.fromarray(rng.integers(0, 256, (3, 5, 3), dtype=np.uint8)).resize((80, 40))
+        for number in range(count):
+            wide.crop((number, 0, number + 60, 40)).save(tmp_path / f"{scene}-{number}.png")
+    (tmp_path / "0-3b.png").write_bytes((tmp_path / "0-3.png").read_bytes())
+    notes: list[str] = []
+    clips = load_clips(tmp_path, (40, 60), on_note=notes.append)
+    assert [len(clip.frames) for clip in clips] == [5, 4]  # two frames are too few
+    assert [clip.name for clip in clips] == [f"{tmp_path}, shot 1", f"{tmp_path}, shot 3"]
+    assert notes == [f"{tmp_path}: 2 cuts and 1 repeated frame, left out"]
+    assert len(VideoTriplets(clips, seed=0)) == 3 + 2
 
 
 def test_triplets_are_neighbours_and_follow_their_number(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@ from __future__ import annotations
 import random
 import struct
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from PIL.TiffImagePlugin import IFDRational
 
 from restorekit.images import exif, ifd
 from tests.images.samples import MAKER_NOTE, exif_block, tags_of, with_preview
@@ -132,6 +135,7 @@ def test_damaged_blocks_never_raise(seed: int) -> None:
     assert len(upright) == len(damaged)
     assert exif.orientation(exif.without_orientation(upright)) is None
     exif.dots_per_inch(damaged)
+    exif.focal_length(damaged, (13, 17))
     exif.with_resolution(damaged, (300.0, 300.0))
     fitted = exif.fitted(damaged, 500)
     assert fitted is None or len(fitted) <= 500
@@ -145,3 +149,35 @@ def test_resolutions_out_of_the_ordinary() -> None:
 @cache
 def _intact(orientation: int) -> bytes:
     return exif_block(orientation)
+
+
+def _taken_with(**tags: Any) -> bytes:
+    """A block with these tags of its EXIF directory."""
+    block = PillowImage.Exif()
+    exact = {int(tag[1:]): IFDRational(value) if isinstance(value, float) else value for tag, value in tags.items()}
+    block.get_ifd(0x8769).update(exact)
+    return block.tobytes()
+
+
+def test_focal_length_on_film_counts_from_corner_to_corner() -> None:
+    """A picture of 3 : 2 has the sides of the film; one of 4 : 3 the diagonal."""
+    assert exif.focal_length(_taken_with(_41989=50), (2400, 3600)) == pytest.approx(5000)
+    assert exif.focal_length(_taken_with(_41989=26), (3000, 4000)) == pytest.approx(26 * 5000 / 43.2666, rel=1e-5)
+    assert exif.focal_length(big_endian(_taken_with(_41989=26)), (4000, 3000)) == pytest.approx(26 * 5000 / 43.2666, rel=1e-5)
+    assert exif.focal_length(_taken_with(_41989=0), (30, 40)) is None
+
+
+@pytest.mark.parametrize(("unit", "density"), [(2, 200 * 25.4), (3, 2000.0), (4, 200.0)])
+def test_focal_length_follows_from_the_pixels_of_the_sensor(unit: int, density: float) -> None:
+    """8 mm at 200 pixels a millimetre, and half of it once the picture is half as large."""
+    block = _taken_with(_37386=8.0, _41486=density, _41488=unit, _40962=4000, _40963=3000)
+    assert exif.focal_length(block, (3000, 4000)) == pytest.approx(1600)
+    assert exif.focal_length(block, (1500, 2000)) == pytest.approx(800)
+    assert exif.focal_length(block, (2000, 1500)) == pytest.approx(800)
+
+
+def test_what_was_cut_off_leaves_the_focal_length_unknown() -> None:
+    block = _taken_with(_41989=26, _40962=4000, _40963=3000)
+    assert exif.focal_length(block, (3000, 3000)) is None and exif.focal_length(block, (750, 1000)) is not None
+    assert exif.focal_length(_taken_with(_37386=8.0), (30, 40)) is None  # and no size of the sensor
+    assert exif.focal_length(exif_block(1), (13, 17)) is None

@@ -341,6 +341,19 @@ class TestObjective:
         assert found["photometric"] > 0
         assert found["consistency"] == found["divergence"] == found["adjustment"] == 0
 
+    def test_rigid_flow_draws_depth_and_pose_from_far_off(self) -> None:
+        chosen = replace(BEGUN, dense_after=100, rigid=1.0)
+        assert "rigid" not in losses(Told(scene()), scene())
+        assert losses(Told(scene()), scene(), chosen)["rigid"] < 1e-3
+        turned = [losses(Told(scene(), turn=turn), scene(), chosen)["rigid"] for turn in (0.02, 0.1, 0.4)]
+        assert turned == sorted(turned)
+        network = Told(scene(), 1.5, turn=0.4)
+        loss = DcpiObjective(chosen, NEAR, FAR)(network, scene())["rigid"]
+        slopes = torch.autograd.grad(loss, [network.disparity, *network.poses])
+        assert all(slope.abs().max() > 0 for slope in slopes)
+        assert losses(network, without(scene(), "flow"), chosen)["rigid"] == 0
+        assert losses(network, scene(), replace(chosen, rigid=0.5))["rigid"] == pytest.approx(loss.item() / 2, rel=1e-5)
+
     def test_jitter_is_for_the_network_only(self) -> None:
         network, dark = Told(scene()), 0.5 * scene().input
         jittered = Batch(dark, scene().target, {**scene().extras, "next_input": dark, "previous_input": dark})

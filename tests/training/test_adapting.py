@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from torch import Tensor
 
+from restorekit.data.camera import Camera
 from restorekit.errors import UsageError
 from restorekit.methods import get_method
 from restorekit.settings import to_table
@@ -18,6 +18,7 @@ from restorekit.training import train
 from restorekit.training.adapting import adapt_to_noise, adapt_to_video
 from restorekit.training.footage import Footage
 from restorekit.training.recipe import Recipe
+from restorekit.training.report import Reporter
 from restorekit.zoo import Card, load_card, load_network, write_card
 from tests.tiny import write_other_card
 
@@ -73,10 +74,38 @@ def test_a_run_gives_up_when_nothing_gets_better(card: Card, photograph: Path, t
         report=replace(recipe.report, validate_every=2, give_up_after=3),
     )
     assert train(still, tmp_path / "run") is not None
-    assert column(tmp_path / "run", "validation.csv", "step") == [2, 4, 6, 8]
+    assert column(tmp_path / "run", "validation.csv", "step") == [0, 2, 4, 6]
     assert train(still, tmp_path / "run") is not None  # and does not go on when it is started again
-    assert column(tmp_path / "run", "validation.csv", "step") == [2, 4, 6, 8]
+    assert column(tmp_path / "run", "validation.csv", "step") == [0, 2, 4, 6]
     assert all(math.isfinite(value) for value in column(tmp_path / "run", "validation.csv", "blind"))
+
+
+class Heard(Reporter):
+    """Remembers what it is told of the end."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[int, int]] = []
+
+    def gave_up(self, step: int, best: int) -> None:
+        self.ends.append((step, best))
+
+
+def test_weights_that_are_not_beaten_are_kept(card: Card, photograph: Path, tmp_path: Path) -> None:
+    """Far too high a rate makes everything worse: what comes out is what went in."""
+    recipe = adapt_to_noise(card, [photograph], 40)
+    wild = replace(
+        recipe,
+        train=replace(recipe.train, learning_rate=3.0, final_learning_rate=3.0, ema=0.0),
+        report=replace(recipe.report, validate_every=1, give_up_after=3),
+    )
+    heard = Heard()
+    path = train(wild, tmp_path / "run", reporter=heard)
+    assert path is not None and heard.ends == [(3, 0)]
+    before, after = load_network(card).state_dict(), load_network(load_card(path)).state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    assert load_card(path).training["steps"] == 0
+    losses = column(tmp_path / "run", "validation.csv", "blind")
+    assert len(losses) == 4 and losses[0] == min(losses)
 
 
 def test_what_cannot_be_adapted_is_refused(card: Card, photograph: Path, tmp_path: Path) -> None:
@@ -98,7 +127,7 @@ def film(tmp_path: Path) -> Path:
     return folder
 
 
-FOOTAGE = Footage((64, 96), 12, 2, 13.0)
+FOOTAGE = Footage((64, 96), 12, 2, 13.0, Camera((0.8, 1.2, 0.5, 0.5), "assumed"))
 
 
 def test_the_recipe_for_a_video_follows_from_card_and_footage(tmp_path: Path, film: Path) -> None:
@@ -107,9 +136,17 @@ def test_the_recipe_for_a_video_follows_from_card_and_footage(tmp_path: Path, fi
     config = recipe.method_config()
     assert (config.height, config.width, config.pose, config.dims) == (64, 96, "light", (8, 16, 24))
     assert (recipe.data.gap, recipe.data.held_back, recipe.train.init) == (2, 8, str(card.path))
-    assert recipe.objective == {"dense_after": 60, "divergence_after": 200}
+    assert recipe.objective == {"dense_after": 60, "divergence": 0.0} and recipe.data.flow == "dis"
+    assert recipe.train.rates == {"encoder": 0.1, "decoder": 0.1} and recipe.train.learning_rate == 5e-4
+    knows_pose = load_card(write_other_card(tmp_path / "pose", "dcpi-depth", pose="light"))
+    gentle = adapt_to_video(knows_pose, [film], 300, FOOTAGE)
+    assert gentle.train.rates == {"encoder": 0.3, "decoder": 0.3} and gentle.train.learning_rate == 1e-4
+    with_raft = load_card(write_other_card(tmp_path / "raft", "dcpi-depth", flow="small"))
+    by_raft = adapt_to_video(with_raft, [film], 300, FOOTAGE)
+    assert by_raft.data.flow == "none" and by_raft.objective == {"dense_after": 60, "divergence_after": 200}
     tall = adapt_to_video(card, [film], 300, replace(FOOTAGE, size=(1920, 1080)), fresh=True)
     assert (tall.method_config().height, tall.method_config().width, tall.train.init) == (96, 64, "")
+    assert tall.train.rates == {} and not tall.train.keep_statistics
 
 
 def test_depth_begins_with_the_card_and_adds_what_only_training_needs(tmp_path: Path, film: Path) -> None:
@@ -120,9 +157,9 @@ def test_depth_begins_with_the_card_and_adds_what_only_training_needs(tmp_path: 
     assert path is not None
     before, after = load_network(card).state_dict(), load_network(load_card(path)).state_dict()
     assert any(key.startswith("pose.") for key in after) and not any(key.startswith("pose.") for key in before)
-    learnt: dict[str, Tensor] = {key: value for key, value in before.items() if "running" not in key and "batches" not in key}
-    assert [key for key, value in learnt.items() if not torch.allclose(value, after[key], atol=1e-20)] == []
-    assert len(column(tmp_path / "run", "validation.csv", "photometric")) == 2
+    assert any("running_mean" in key for key in before)
+    assert [key for key, value in before.items() if not torch.allclose(value, after[key], atol=1e-20)] == []
+    assert len(column(tmp_path / "run", "validation.csv", "photometric")) == 3
 
 
 def test_what_does_not_learn_from_video_is_refused(card: Card, film: Path) -> None:

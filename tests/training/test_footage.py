@@ -10,7 +10,7 @@ import pytest
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo
 from restorekit.errors import DataError, ImageError
 from restorekit.training.adapting import adapt_to_video
-from restorekit.training.footage import Verdict, describe_camera, intrinsics_of, judge, survey
+from restorekit.training.footage import Verdict, intrinsics_of, judge, survey
 from restorekit.zoo import Card, load_card
 from tests.tiny import write_other_card
 
@@ -49,6 +49,35 @@ def test_motion_decides_how_far_frames_lie_apart(tmp_path: Path) -> None:
     assert survey(tmp_path).frames == 6  # the first of the folders
 
 
+def test_repeated_frames_do_not_count_as_motion(tmp_path: Path) -> None:
+    """Shown twice each, frames move as fast as before, not half as fast, and one to the next is still near enough."""
+    once, twice = frames(tmp_path / "once", 0.8), tmp_path / "twice"
+    twice.mkdir()
+    for path in once.iterdir():
+        for again in (0, 1):
+            (twice / f"{path.stem}-{again}.png").write_bytes(path.read_bytes())
+    assert survey(twice).frames == 12
+    assert (survey(twice).gap, survey(twice).motion) == (1, pytest.approx(survey(once).motion))
+
+
+def test_motion_is_not_measured_across_cuts(tmp_path: Path) -> None:
+    folder = drift(tmp_path / "film")
+    for number, colour in enumerate(((250, 30, 20), (20, 240, 30), (0, 0, 0))):
+        PIL.Image.new("RGB", (480, 120), colour).save(folder / f"{number + 6}.png")
+    footage = survey(folder)
+    assert footage.frames == 9 and footage.gap == 2 and footage.motion == pytest.approx(2 * 640 / 480, abs=0.2)
+
+
+def test_the_camera_of_the_frames_is_found(tmp_path: Path) -> None:
+    folder = frames(tmp_path / "film", 0.8)
+    assert survey(folder).camera.origin == "assumed"
+    exif = PIL.Image.Exif()
+    exif.get_ifd(0x8769)[41989] = 28
+    first = folder / "f-7.png"
+    PIL.Image.open(first).save(first, exif=exif.tobytes())
+    assert str(survey(folder).camera) == f"Camera: 65 degrees from side to side, from the EXIF data of {first}"
+
+
 def test_what_cannot_be_surveyed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none does not exist"):
         survey(tmp_path / "none")
@@ -60,15 +89,11 @@ def test_what_cannot_be_surveyed_is_refused(tmp_path: Path) -> None:
         survey(mixed)
 
 
-def test_the_angle_of_view_gives_the_camera(tmp_path: Path) -> None:
+def test_the_angle_of_view_gives_the_camera() -> None:
     assert intrinsics_of(None, (480, 640)) == ()
     fx, fy, *centre = intrinsics_of(90.0, (480, 640))
     assert (fx, fy) == (pytest.approx(0.5), pytest.approx(0.5 * 640 / 480)) and centre == [0.5, 0.5]
     assert intrinsics_of(60.0, (10, 10))[0] == pytest.approx(math.sqrt(3) / 2)
-    assert describe_camera(tmp_path, (0.5, 0.6, 0.5, 0.5)) == "Camera: as given, fx 0.500, fy 0.600, cx 0.500, cy 0.500"
-    assert "60 degrees from side to side are assumed" in describe_camera(tmp_path, ())
-    (tmp_path / "K.txt").touch()
-    assert describe_camera(tmp_path, ()) == f"Camera: from {tmp_path / 'K.txt'}"
 
 
 def test_a_standing_camera_teaches_nothing(tmp_path: Path, card: Card) -> None:

@@ -135,6 +135,7 @@ class DcpiDepth(Method[DcpiDepthConfig]):
         "https://arxiv.org/abs/2405.16960",
     )
     config_type = DcpiDepthConfig
+    parts = {"pose": ("first", "second")}
     presets = {
         "compact": DcpiDepthConfig(pose="light"),
         "compact-xs": DcpiDepthConfig((24, 48, 80), ((1, 2), (1, 2), (1, 2, 3)), pose="light"),
@@ -185,6 +186,13 @@ class DcpiDepth(Method[DcpiDepthConfig]):
         motion = network.motion(first, second)
         axis_angle, translation = motion[:, :3], motion[:, 3:]
         return PosePrediction(axis_angle, translation, pose_matrix(axis_angle, translation))
+
+    def run_part(self, part: str, network: Any, *images: Tensor) -> dict[str, Tensor]:
+        """The fields of :class:`PosePrediction` for ``pose``, which takes two frames."""
+        if part not in self.parts:
+            return super().run_part(part, network, *images)
+        pose = self.predict_pose(network, *images)
+        return {"axis_angle": pose.axis_angle, "translation": pose.translation, "matrix": pose.matrix}
 
     def objective(self, config: DcpiDepthConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.dcpi_depth.objective import DcpiObjective

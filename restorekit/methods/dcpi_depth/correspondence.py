@@ -75,6 +75,35 @@ def adjustment(flow: Tensor, rigid: Tensor, limit: float = 0.5) -> Tensor:
     return masked_mean(error, error.detach() < limit)
 
 
+def rigid_error(flow: Tensor, rigid: Tensor, back: Tensor | None = None) -> Tensor:
+    """How far the rigid flow is from the flow: the mean of ``|F - F_rig| / (|F| + 1 pixel)`` where F can be believed.
+
+    Not of the paper. Unlike the terms above it has no limit, so depth and pose, which its gradients reach, are drawn to the flow
+    from however far they begin. F itself is taken as it is. What it says where things move by themselves is wrong, so its weight
+    should be small once the pose is found.
+    """
+    length = flow.norm(dim=1, keepdim=True)
+    error = (flow - rigid).norm(dim=1, keepdim=True) / (length + 1)
+    return masked_mean(error, lands_inside(flow) & returns(flow, back))
+
+
+def lands_inside(flow: Tensor) -> Tensor:
+    """Where the flow ``(B, 2, H, W)`` ends within the picture, ``(B, 1, H, W)`` of bool."""
+    goal = pixel_grid(flow) + flow
+    height, width = flow.shape[-2:]
+    return (goal >= 0).all(1, keepdim=True) & (goal[:, :1] <= width - 1) & (goal[:, 1:] <= height - 1)
+
+
+def returns(flow: Tensor, back: Tensor | None) -> Tensor:
+    """Where going there and, by the flow ``back`` from there, back ends within 1 pixel + 5 % of where it began; everywhere
+    without one.
+    """
+    length = flow.norm(dim=1, keepdim=True)
+    if back is None:
+        return torch.ones_like(length, dtype=torch.bool)
+    return (flow + warp(back, pixel_grid(flow) + flow)).norm(dim=1, keepdim=True) < 1 + 0.05 * length
+
+
 @torch.no_grad()
 def usable_pixels(
     depth: Tensor, flow: Tensor, intrinsics: Tensor, pose: Tensor, least_parallax: float = 0.3, back: Tensor | None = None
@@ -89,14 +118,9 @@ def usable_pixels(
     median = depth.flatten(1).median(1).values.view(-1, 1, 1, 1)
     length = flow.norm(dim=1, keepdim=True)
     apart = (flow - rigid_flow(depth, intrinsics, pose)).norm(dim=1, keepdim=True)
-    height, width = flow.shape[-2:]
-    goal = pixel_grid(flow) + flow
-    inside = (goal >= 0).all(1, keepdim=True) & (goal[:, :1] <= width - 1) & (goal[:, 1:] <= height - 1)
-    usable = inside & (parallax > least_parallax) & (geometric > 0) & (geometric < 100 * median)
-    usable &= (apart < 3) | (apart < 0.2 * length)
-    if back is not None:
-        usable &= (flow + warp(back, goal)).norm(dim=1, keepdim=True) < 1 + 0.05 * length
-    return usable
+    usable = lands_inside(flow) & returns(flow, back) & (parallax > least_parallax)
+    usable &= (geometric > 0) & (geometric < 100 * median)
+    return usable & ((apart < 3) | (apart < 0.2 * length))
 
 
 def without_border(mask: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.layers.tracing import is_exported
 from restorekit.methods.dcpi_depth.fitting import depth_of as depth_of
 
 NEAREST = 1e-3
@@ -28,13 +29,22 @@ def pose_matrix(axis_angle: Tensor, translation: Tensor, invert: bool = False) -
     """
     from kornia.geometry.conversions import vector_to_skew_symmetric_matrix
 
-    rotation: Tensor = torch.linalg.matrix_exp(vector_to_skew_symmetric_matrix(axis_angle))
+    cross = vector_to_skew_symmetric_matrix(axis_angle)
+    rotation: Tensor = _rotation(axis_angle, cross) if is_exported() else torch.linalg.matrix_exp(cross)
     column = translation.unsqueeze(2)
     if invert:
         rotation = rotation.mT
         column = -(rotation @ column)
     last = column.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(column), 1, 4)
     return torch.cat([torch.cat([rotation, column], 2), last], 1)
+
+
+def _rotation(axis_angle: Tensor, cross: Tensor) -> Tensor:
+    """Rodrigues' formula, for graphs, which know no exponential of matrices and no gradients."""
+    angle = torch.linalg.vector_norm(axis_angle, dim=1, keepdim=True).clamp_min(1e-12).unsqueeze(2)
+    half = (angle / 2).sin() / (angle / 2)
+    eye = torch.eye(3, dtype=cross.dtype, device=cross.device)
+    return eye + angle.sin() / angle * cross + half.square() / 2 * (cross @ cross)
 
 
 def invert_pose(pose: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class Views:
 
 
 class DcpiObjective:
-    """The objective of ``dcpi-depth``: ``L_ps + w (L_1 + 0.2 L_2 + 0.2 L_3) + w_n L_n``, term by term.
+    """The objective of ``dcpi-depth``: ``L_ps + w (L_1 + 0.2 L_2 + 0.2 L_3) + w_n L_n``, term by term, and ``w_r L_r`` of ours.
 
     A batch's ``input`` is the frame as the network sees it, ``target`` the same without colour jitter. Its extras:
 
@@ -115,8 +115,10 @@ class DcpiObjective:
         )
         views = self.views(batch, answer)
         losses = self.photometric_terms(views)
-        flows = _flows(extras, answer) if begun else {}
+        flows = _flows(extras, answer) if begun or settings.rigid else {}
         losses |= self.dense_terms(views, flows, step)
+        if settings.rigid:
+            losses["rigid"] = settings.rigid * self.rigid_term(views, flows)
         if "pseudo_depth" in extras:
             losses |= self.normal_terms(views, extras["pseudo_depth"], step)
         return losses
@@ -195,6 +197,17 @@ class DcpiObjective:
             dense.correlation(*sides, everywhere, settings.divergence_limit),
             dense.adjustment(flow, dense.flow_parity(coarse, intrinsics, pose), settings.adjustment_limit),
         )
+
+    def rigid_term(self, views: Views, flows: Mapping[str, Tensor]) -> Tensor:
+        """:func:`~restorekit.methods.dcpi_depth.correspondence.rigid_error`, the mean over the neighbours there is a flow to."""
+        pairs = [(name, pose) for name, pose in zip(NEIGHBOURS, views.poses, strict=True) if name in flows]
+        errors = [
+            dense.rigid_error(
+                flows[name].detach(), rigid_flow(views.depths[0], views.intrinsics, pose), flows.get(f"{name}_back")
+            )
+            for name, pose in pairs
+        ]
+        return torch.stack(errors).mean() if errors else views.depths[0].new_zeros(())
 
     def normal_terms(self, views: Views, pseudo_depth: Tensor, step: int) -> dict[str, Tensor]:
         """L_n and, where it has a weight, the ranking loss, against the normals of a pseudo depth ``(B, 1, h, w)``."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DcpiObjectiveSettings:
-    """The ``[objective]`` table of a recipe. Weights and limits are the paper's.
+    """The ``[objective]`` table of a recipe. Weights and limits are the paper's, which knows no ``rigid``.
 
     Attributes:
         ssim: share of structural dissimilarity in the photometric error; the rest is the absolute difference.
@@ -15,6 +15,8 @@ class DcpiObjectiveSettings:
         dense: weight of all terms that compare with optical flow.
         divergence: weight of the differential property correlation among them.
         adjustment: weight of the flow's following the rigid flow among them.
+        rigid: weight of the rigid flow's distance from the optical flow, from the first step on. It finds the pose where frames
+            lie too far apart for their pictures to tell.
         normals: weight of the normals of a pseudo depth, where batches have one.
         ranking: weight of their ranking loss, which the authors describe and leave off.
         dense_after: steps before the dense terms begin; the paper's is one epoch.
@@ -31,6 +33,7 @@ class DcpiObjectiveSettings:
     dense: float = 0.01
     divergence: float = 0.2
     adjustment: float = 0.2
+    rigid: float = 0.0
     normals: float = 0.01
     ranking: float = 0.0
     dense_after: int = 1000
@@ -44,7 +47,7 @@ class DcpiObjectiveSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.ssim <= 1:
             raise ValueError("ssim must be from 0 to 1")
-        for name in ("smoothness", "dense", "divergence", "adjustment", "normals", "ranking", "parallax"):
+        for name in ("smoothness", "dense", "divergence", "adjustment", "rigid", "normals", "ranking", "parallax"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
         for name in ("dense_after", "divergence_after"):

@@ -1,0 +1,100 @@
+"""Rates of parts, statistics that stay, and checkpoints of before there were such settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
+from restorekit.data.videos import VideoTriplets
+from restorekit.errors import SettingError, UnknownNameError
+from restorekit.methods import get_method
+from restorekit.settings import from_table
+from restorekit.training import Recipe
+from restorekit.training.checkpoint import Progress, load, save
+from restorekit.training.learner import Learner
+from tests.tiny import write_other_card
+
+
+def recipe_for(card: Path, **train: object) -> Recipe:
+    table = {
+        "name": "tiny",
+        "method": "dcpi-depth",
+        "config": {**get_tiny(card), "pose": "light"},
+        "data": {"corridors": 1},
+        "train": {"steps": 2, "batch": 2, "learning_rate": 1e-3, "weight_decay": 0.0, "clip": 0.0, "init": str(card), **train},
+    }
+    return from_table(Recipe, table, "test")
+
+
+def get_tiny(card: Path) -> dict[str, object]:
+    from restorekit.zoo import load_card
+
+    return dict(load_card(card).config)
+
+
+def learner_of(recipe: Recipe) -> Learner:
+    return Learner(recipe, get_method(recipe.method), recipe.method_config(), Fabric(accelerator="cpu", devices=1))
+
+
+def moved(recipe: Recipe) -> dict[str, float]:
+    """How far each part's weights go in a step, and the encoder's statistics, at most."""
+    learner = learner_of(recipe)
+    before = {key: value.clone() for key, value in learner.network.state_dict().items()}
+    clip = as_clip(CorridorVideo(0, CorridorSettings(width=96, height=64)), 3)
+    learner.learn(VideoTriplets([clip], seed=0).batch(0, 2, 0), 0)
+    far: dict[str, float] = {}
+    for key, value in learner.network.state_dict().items():
+        part = "statistics" if "running" in key or "num_batches" in key else key.partition(".")[0]
+        far[part] = max(far.get(part, 0.0), float((value - before[key]).abs().max()))
+    return far
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_other_card(tmp_path_factory.mktemp("card"), "dcpi-depth")
+
+
+def test_parts_learn_at_rates_of_their_own(card: Path) -> None:
+    """Adam's first step is as long as the rate is high, whatever the gradient."""
+    even = moved(recipe_for(card))
+    assert even["encoder"] == pytest.approx(1e-3, rel=0.05) == even["pose"]
+    slow = moved(recipe_for(card, rates={"encoder": 0.25, "decoder": 0.0}))
+    assert slow["encoder"] == pytest.approx(2.5e-4, rel=0.05) and slow["decoder"] == 0
+    assert slow["pose"] == pytest.approx(1e-3, rel=0.05)
+    deeper = learner_of(recipe_for(card, rates={"encoder": 0.25, "encoder.stages": 0.5})).optimiser.param_groups
+    assert sorted(group["factor"] for group in deeper) == [0.25, 0.5, 1.0]
+
+
+def test_rates_of_no_part_are_refused(card: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"encodr.*encoder"):
+        learner_of(recipe_for(card, rates={"encodr": 0.5}))
+    with pytest.raises(SettingError, match="rates must not be negative"):
+        recipe_for(card, rates={"encoder": -1})
+
+
+def test_statistics_of_the_first_weights_stay_if_they_are_asked_to(card: Path) -> None:
+    assert moved(recipe_for(card))["statistics"] > 1e-3
+    assert moved(recipe_for(card, keep_statistics=True))["statistics"] == 0
+    with pytest.raises(SettingError, match="keep_statistics needs init"):
+        recipe_for(card, keep_statistics=True, init="")
+
+
+def test_statistics_of_fresh_parts_are_learnt(card: Path) -> None:
+    recipe = recipe_for(card, keep_statistics=True)
+    network = learner_of(replace(recipe, config={**recipe.config, "pose": "resnet18"})).network
+    modes = {name.partition(".")[0]: part.training for name, part in network.named_modules() if hasattr(part, "running_mean")}
+    assert modes == {"encoder": False, "pose": True} and network.training
+
+
+def test_a_checkpoint_of_before_there_was_a_setting_goes_on(card: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(card)
+    save(tmp_path / "last.pt", recipe, Progress(7), {})
+    stored = torch.load(tmp_path / "last.pt", weights_only=True)
+    del stored["recipe"]["train"]["rates"], stored["recipe"]["data"]["flow"]
+    torch.save(stored, tmp_path / "last.pt")
+    assert load(tmp_path / "last.pt", recipe)[0].step == 7
