@@ -18,14 +18,11 @@ process of its own.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import platform
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import linear_regression
@@ -36,6 +33,7 @@ from rich.console import Console
 
 from restorekit.cli.options import parse_bytes
 from restorekit.images.atomic import replacing
+from restorekit.inference.measuring import apart, example_inputs
 from restorekit.inference.memory import peak_memory
 from restorekit.zoo import Card, MemoryEntry, list_models, load_card, load_network
 
@@ -90,7 +88,7 @@ def measure(case: Case) -> Figures:
         limits = {}
     measured = card.memory.bytes_per_pixel if card.memory else None
     restorer = Restorer(method, config, network, device="cpu", precision=case.precision, measured=measured, **limits)
-    extras = {name: value[0, 0].numpy() for name, value in method.example_extras(WARM_UP, WARM_UP).items()}
+    extras = example_inputs(card, (WARM_UP, WARM_UP))
     generator = np.random.default_rng(0)
     restorer(Image(generator.integers(0, 256, (WARM_UP, WARM_UP, 3), np.uint8)), **extras)
     before = psutil.Process().memory_info().rss
@@ -124,20 +122,6 @@ def restore_file(restorer: Restorer, rows: int, columns: int, extras: Mapping[st
         answer, run = restorer.restore_large(image, **extras)
         images.write(answer, folder / "out.tif")
     return run
-
-
-def measure_apart(case: Case) -> Figures:
-    """Run a case in a fresh process.
-
-    Raises:
-        RuntimeError: with its last words, if it fails.
-    """
-    command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RuntimeError(f"{case.model}, {case.precision}, {case.columns} x {case.rows}: {words[-1]}")
-    return Figures(**json.loads(done.stdout))
 
 
 def bytes_per_pixel(grown: Mapping[int, int]) -> int:
@@ -204,11 +188,7 @@ def main() -> None:
     parser.add_argument("--strips", action="store_true", help="with --image: from file to file, strip by strip")
     parser.add_argument("--memory", type=parse_bytes, metavar="SIZE", help="what tiles may take of it, as for `restorekit`")
     parser.add_argument("--write", action="store_true", help="put the bytes per pixel into the cards")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.case:
-        print(json.dumps(asdict(measure(Case(**json.loads(arguments.case))))))
-        return
     if arguments.write and len(set(arguments.sizes)) < 2:
         parser.error("a slope needs at least two --sizes")
 
@@ -221,7 +201,7 @@ def main() -> None:
     results = []
     for number, case in enumerate(cases, start=1):
         log.print(f"{number}/{len(cases)}  {case.model}, {case.precision}, {case.columns} x {case.rows}", highlight=False)
-        results.append((case, measure_apart(case)))
+        results.append((case, apart(measure, case)))
     if arguments.image:
         print(peaks_table(results))
     else:

@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -27,11 +25,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from restorekit.inference.measuring import ENOUGH_SECONDS, apart
 from restorekit.inference.memory import peak_memory
 from restorekit.methods import get_method, list_methods
-
-ENOUGH_SECONDS = 20.0
-"""After so long no further pass is begun."""
 
 log = Console(stderr=True)
 
@@ -92,14 +88,12 @@ def measure(case: Case) -> Figures:
 
 
 def measure_apart(case: Case) -> Figures | None:
-    """Run a case in a fresh process; None, with its last words on the console, if it fails."""
-    command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        log.print(f"[red]{case.method} {case.preset} at {case.size}, {case.threads} threads: {words[-1]}", highlight=False)
+    """Run a case in a fresh process; None, with what went wrong on the console, if it fails."""
+    try:
+        return apart(measure, case)
+    except Exception as error:  # whatever keeps one network from running keeps no other
+        log.print(f"[red]{case.method} {case.preset} at {case.size}, {case.threads} threads: {error}", highlight=False)
         return None
-    return Figures(**json.loads(done.stdout))
 
 
 def markdown(results: Iterable[tuple[Case, Figures | None]], threads: list[int]) -> str:
@@ -130,12 +124,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="COUNT")
     parser.add_argument("--passes", type=int, default=3, metavar="COUNT", help="timed passes of each case")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here too")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.case:
-        print(json.dumps(asdict(measure(Case(**json.loads(arguments.case))))))
-        return
-
     cases = [
         Case(method, preset, size, threads, arguments.passes)
         for method in arguments.methods

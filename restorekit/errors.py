@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class RestoreKitError(Exception):
@@ -96,5 +97,9 @@ class UnknownNameError(UsageError):
         else:
             remedy = ""
         super().__init__(f"unknown {kind} '{name}'" + (f" in {where}" if where else ""), remedy)
+        self._given = kind, name, known, where
         self.name = name
         self.near = near
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._given  # as an exception would be made of its message, on its way from another process

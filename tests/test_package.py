@@ -20,7 +20,7 @@ PACKAGE = Path(restorekit.__file__).parent
 
 FLOORS = [
     {"errors", "settings"},
-    {"layers", "images", "losses", "metrics", "degradations"},
+    {"layers", "images", "losses", "metrics", "degradations", "diagnosis"},
     {"methods"},
     {"zoo", "data"},
     {"inference", "training", "evaluation", "export"},

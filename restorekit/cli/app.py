@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from restorekit import __version__
-from restorekit.cli import compare, degrade, evaluate, exporting, importing, models, restore, train
+from restorekit.cli import auto, bench, compare, degrade, evaluate, exporting, importing, models, restore, train
 
 app = typer.Typer(
     name="restorekit",
@@ -19,10 +19,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+auto.register(app)
 restore.register(app)
 models.register(app)
 importing.register(app)
 exporting.register(app)
+bench.register(app)
 evaluate.register(app)
 compare.register(app)
 degrade.register(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,16 +40,47 @@ class Work:
     strips: bool | None = False
 
 
+@dataclass(frozen=True)
+class Done:
+    """Work that came to its end.
+
+    Attributes:
+        verb: the command's name.
+        model: the model's name, if there is one.
+        outcomes: what became of every image.
+        seconds: how long it took.
+    """
+
+    verb: str
+    model: str | None
+    outcomes: Sequence[Outcome]
+    seconds: float
+
+
 def run_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOptions, report: ReportOptions) -> None:
     """Do the work, tell about it, and leave with exit code 1 if some of it failed, 130 if it was interrupted."""
-    from restorekit.inference.folder import Batch, FileOptions, exit_code
+    leave(do_batch(work, plan, inputs, outputs, report), report)
+
+
+def leave(done: Done, report: ReportOptions) -> None:
+    """Print the report, if it was asked for, and leave with exit code 1 if some of the work failed."""
+    from restorekit.inference.folder import exit_code
+
+    if report.json:
+        print_report(done.verb, done.model, done.outcomes, done.seconds)
+    raise typer.Exit(exit_code(done.outcomes))
+
+
+def do_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOptions, report: ReportOptions) -> Done:
+    """Do the work and say how it goes on; leave with exit code 130 if it is interrupted."""
+    from restorekit.inference.folder import Batch, FileOptions
 
     _check_streams(plan, report)
     console = Console(report.quiet)
     begin = time.perf_counter()
-    settings = {**work.settings, "quality": outputs.quality, "strip": outputs.strip}
+    settings = {**work.settings, "quality": outputs.file_quality, "strip": outputs.strip}
     batch = Batch(plan, settings, overwrite=outputs.overwrite)
-    files = FileOptions(outputs.quality, outputs.strip, inputs.max_pixels, work.strips)
+    files = FileOptions(outputs.file_quality, outputs.strip, inputs.max_pixels, work.strips)
     known: list[Outcome] = []
     if work.first is not None and batch.pending:
         work.first()
@@ -75,9 +106,7 @@ def run_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOptio
                 console.complain(outcome.details)
     if not plan.single:
         console.say(summary_line(outcomes, seconds))
-    if report.json:
-        print_report(work.verb, work.model, outcomes, seconds)
-    raise typer.Exit(exit_code(outcomes))
+    return Done(work.verb, work.model, outcomes, seconds)
 
 
 def _check_streams(plan: Plan, report: ReportOptions) -> None:

@@ -10,8 +10,7 @@ import typer
 
 from restorekit.cli.console import Console, print_json
 from restorekit.cli.evaluate import command_line
-from restorekit.cli.evaluate_options import split
-from restorekit.cli.options import FILES, ReportOptions, command
+from restorekit.cli.options import FILES, ReportOptions, command, split
 
 SHEET = "Sheet"
 

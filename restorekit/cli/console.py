@@ -171,7 +171,7 @@ def print_report(command: str, model: str | None, outcomes: Sequence[Outcome], s
         "restorekit": __version__,
         "command": command,
         "model": model,
-        "files": [_as_json(outcome) for outcome in outcomes],
+        "files": [outcome_as_json(outcome) for outcome in outcomes],
         "totals": {**counts(outcomes), "seconds": round(seconds, 3)},
     }
     print_json(report)
@@ -182,7 +182,8 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    """What a report says of an image."""
     job, run = outcome.job, outcome.run
     return {
         "input": str(job.source) if job.source is not None else "-",
@@ -194,6 +195,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "precision": run.precision if run else None,
         "tile": list(run.tile) if run and run.tile else None,
         "tiles": run.tiles if run else None,
+        "memory": {"budget": run.budget, "estimate": run.memory} if run else None,
         "notes": list(run.notes) if run else [],
         "error": outcome.error or None,
     }

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restorekit.cli.adapt import AdaptOptions, adapting
-from restorekit.cli.options import MODEL, DeviceOptions, InputOptions, OutputOptions, ReportOptions, complete_model
-from restorekit.cli.verbs import choose_card, suffix_of
+from restorekit.cli.options import (
+    MODEL,
+    DeviceOptions,
+    InputOptions,
+    OutputOptions,
+    QualityOption,
+    ReportOptions,
+    complete_model,
+)
+from restorekit.cli.verbs import choose_card, suffix_of, tell_missing_size
 from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +63,7 @@ class DepthOptions:
             autocompletion=complete_model,
         ),
     ] = None
+    quality: QualityOption = None
     colour: Annotated[
         Colours | None, typer.Option(help="Show it in colours instead of grey, with 8 bits.", rich_help_panel=MODEL)
     ] = None
@@ -123,7 +132,8 @@ def depth(
 
     adapt.check()
     camera.check(adapt.adapt)
-    card = choose_card("depth", choice.model, fresh=adapt.from_scratch)
+    card = choose_card("depth", choice.model, choice.quality, fresh=adapt.from_scratch)
+    tell_missing_size("depth", choice.quality, card, report.quiet)
     films = _films(inputs.inputs) if adapt.adapt else []
     jobs = _plan(inputs, outputs, choice.npy)
     steps = adapt.steps(ADAPT_STEPS)
@@ -192,14 +202,15 @@ def _films(inputs: list[str]) -> list[Path]:
 def _recipe(card: Card, films: list[Path], steps: int, fresh: bool, camera: CameraOptions, quiet: bool) -> Recipe:
     """The recipe for the films, after telling what is known of them."""
     from restorekit.cli.console import Console
+    from restorekit.data.camera import find_camera
     from restorekit.training.adapting import adapt_to_video
-    from restorekit.training.footage import describe_camera, intrinsics_of, survey
+    from restorekit.training.footage import intrinsics_of, survey
 
     console = Console(quiet)
     footage = survey(films[0])
     given = camera.numbers() or intrinsics_of(camera.fov, footage.size)
     console.say(f"{films[0]}: {footage}")
-    console.say(describe_camera(films[0], given))
+    console.say(str(find_camera(films[0], footage.size, given) if given else footage.camera))
     if footage.is_still:
         console.say(f"{films[0]}: the camera hardly moves, which teaches nothing about depth")
     return adapt_to_video(card, films, steps, footage, intrinsics=given, fresh=fresh)

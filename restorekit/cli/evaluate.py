@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from restorekit.cli.console import Console
-from restorekit.cli.evaluate_options import DepthOptions, ProtocolOptions, ResultOptions, SubjectOptions, split
-from restorekit.cli.options import EngineOptions, ReportOptions, command
+from restorekit.cli.evaluate_options import DepthOptions, ProtocolOptions, ResultOptions, SubjectOptions
+from restorekit.cli.options import EngineOptions, ReportOptions, command, split
 from restorekit.cli.scores import print_scores
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from restorekit.cli.options import FILES, MODEL, REPORT, complete_model
+from restorekit.cli.options import FILES, MODEL, REPORT, complete_model, split
 
 if TYPE_CHECKING:
     from restorekit.evaluation import Bundle
@@ -222,8 +221,3 @@ class ResultOptions:
     def csv_to_stdout(self) -> bool:
         """Whether the CSV takes the place of the tables."""
         return str(self.csv) == "-"
-
-
-def split(values: Sequence[str] | None) -> list[str]:
-    """``["a,b", "c"]`` as ``["a", "b", "c"]``: options of several names take commas and may be repeated."""
-    return [name.strip() for value in values or () for name in value.split(",") if name.strip()]

@@ -95,6 +95,7 @@ def _print_table(cards: list[Card]) -> None:
     for card in cards:
         size = f"{card.weights.bytes / 2**20:.1f}" if card.weights else ""
         tasks = ", ".join(f"{task} *" if task in card.default_for else task for task in card.tasks)
+        tasks += f" ({card.quality})" if card.quality else ""
         score = _score(card.scores[0]) if card.scores else "untrained" if card.is_template else ""
         table.add_row(card.name, tasks, card.method, size, score, card.summary)
     footnotes = ["\n* chosen when no model is named"]
@@ -115,6 +116,7 @@ def _print_card(card: Card) -> None:
         "What it is": card.summary,
         "For": ", ".join(card.tasks),
         "Default for": ", ".join(card.default_for),
+        "Quality": card.quality,
         "Method": f"{card.method}: {method.paper.title} ({method.paper.venue} {method.paper.year}), {method.paper.url}",
         "Configuration": _pairs(card.config),
         "Weights": f"{card.weights.file}, {card.weights.bytes} bytes, sha256 {card.weights.sha256}"

@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Annotated, Any, get_type_hints
@@ -40,7 +40,34 @@ class Backend(str, Enum):
 
     auto = "auto"
     torch = "torch"
+    compiled = "compiled"
     onnx = "onnx"
+
+
+class Quality(str, Enum):
+    """Sizes of model, where a verb has two."""
+
+    fast = "fast"
+    best = "best"
+
+
+def parse_quality(text: str) -> Quality:
+    """``"fast"`` or ``"best"``; a number was meant for the file."""
+    if text in (quality.value for quality in Quality):
+        return Quality(text)
+    raise typer.BadParameter(f"'{text}' is neither fast nor best. How much a JPEG keeps is set by --file-quality.")
+
+
+QualityOption = Annotated[
+    Quality | None,
+    typer.Option(
+        "--quality",
+        parser=parse_quality,
+        metavar="fast|best",
+        help="Which of the included models, where there are two sizes for the verb; by default the usual one.",
+        rich_help_panel=MODEL,
+    ),
+]
 
 
 def parse_bytes(text: str) -> int:
@@ -54,6 +81,29 @@ def parse_bytes(text: str) -> int:
     if size < 1:
         raise typer.BadParameter("must be more than nothing.")
     return size
+
+
+def parse_size(text: str) -> str:
+    """Rows and columns like ``"512x768"``, unchanged."""
+    if not is_size(text):
+        raise typer.BadParameter(f"'{text}' is not a size. Write rows x columns, for example 512x768.")
+    return text
+
+
+def is_size(text: str) -> bool:
+    """Whether it is rows and columns, like ``"512x768"``."""
+    return re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}", text) is not None
+
+
+def rows_and_columns(text: str) -> tuple[int, int]:
+    """``"512x768"`` as numbers."""
+    rows, columns = text.split("x")
+    return int(rows), int(columns)
+
+
+def split(values: Sequence[str] | None) -> list[str]:
+    """``["a,b", "c"]`` as ``["a", "b", "c"]``: options of several names take commas and may be repeated."""
+    return [name.strip() for value in values or () for name in value.split(",") if name.strip()]
 
 
 def complete_model(incomplete: str) -> list[tuple[str, str]]:
@@ -106,7 +156,7 @@ class OutputOptions:
             metavar="FORMAT", help="Write png, jpg, tiff, webp, ... instead of the input's format.", rich_help_panel=FILES
         ),
     ] = None
-    quality: Annotated[
+    file_quality: Annotated[
         int, typer.Option(min=1, max=100, metavar="N", help="Quality of JPEG, WebP, AVIF and HEIC.", rich_help_panel=FILES)
     ] = 95
     strip: Annotated[
@@ -145,15 +195,9 @@ class DeviceOptions:
 
 
 @dataclass(frozen=True)
-class EngineOptions(DeviceOptions):
-    """How a network is run."""
+class TileOptions(DeviceOptions):
+    """How a network is run on tiles, whatever runs it."""
 
-    backend: Annotated[
-        Backend,
-        typer.Option(
-            help="What runs the network; auto takes ONNX Runtime for .onnx files, else PyTorch.", rich_help_panel=ENGINE
-        ),
-    ] = Backend.auto
     provider: Annotated[
         str,
         typer.Option(
@@ -188,7 +232,25 @@ class EngineOptions(DeviceOptions):
     def as_arguments(self) -> dict[str, Any]:
         """The options as :class:`restorekit.Restorer` takes them."""
         tiles = {"tile": self.tile, "overlap": self.overlap, "memory": self.memory}
-        return {**super().as_arguments(), **tiles, "backend": self.backend.value, "provider": self.provider}
+        return {**super().as_arguments(), **tiles, "provider": self.provider}
+
+
+@dataclass(frozen=True)
+class EngineOptions(TileOptions):
+    """How a network is run."""
+
+    backend: Annotated[
+        Backend,
+        typer.Option(
+            help="What runs the network; auto takes ONNX Runtime for .onnx files, else PyTorch. compiled is PyTorch with "
+            "torch.compile, which takes minutes to start.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = Backend.auto
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The options as :class:`restorekit.Restorer` takes them."""
+        return {**super().as_arguments(), "backend": self.backend.value}
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +18,16 @@ from restorekit.cli.options import (
     EngineOptions,
     InputOptions,
     OutputOptions,
+    QualityOption,
     ReportOptions,
     command,
     complete_model,
 )
-from restorekit.cli.verbs import VERBS, choose_card, suffix_of
+from restorekit.cli.verbs import VERBS, choose_card, suffix_of, tell_missing_size
 from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
+    from restorekit.cli.batches import Done
     from restorekit.cli.console import BatchView
     from restorekit.images import Image, LargeImage
     from restorekit.inference.extras import Extras
@@ -54,6 +56,7 @@ class ModelOptions:
             autocompletion=complete_model,
         ),
     ] = None
+    quality: QualityOption = None
     strength: Annotated[
         float,
         typer.Option(min=0, max=1, metavar="S", help="How much of the result to blend with the input.", rich_help_panel=MODEL),
@@ -152,11 +155,28 @@ def restore(
     report: ReportOptions,
 ) -> None:
     """Restore the inputs with the task's default model, or with the one that was named, adapted to them if it is asked for."""
-    from restorekit.cli.batches import Work, run_batch
+    from restorekit.cli.batches import leave
+
+    leave(restore_some(task, inputs, outputs, choice, adapt, engine, report), report)
+
+
+def restore_some(
+    task: str | None,
+    inputs: InputOptions,
+    outputs: OutputOptions,
+    choice: ModelOptions,
+    adapt: AdaptOptions,
+    engine: EngineOptions,
+    report: ReportOptions,
+    pick: Callable[[Job], bool] = lambda job: True,
+) -> Done:
+    """Restore those of the inputs that ``pick`` says yes to; results go where they would go if all were restored."""
+    from restorekit.cli.batches import Work, do_batch
     from restorekit.inference.inputs import plan
 
     adapt.check()
-    card = choose_card(task, choice.model, fresh=adapt.from_scratch)
+    card = choose_card(task, choice.model, choice.quality, fresh=adapt.from_scratch)
+    tell_missing_size(task, choice.quality, card, report.quiet)
     jobs = plan(
         inputs.inputs,
         suffix=suffix_of(task or card.tasks[0]),
@@ -166,6 +186,7 @@ def restore(
         candidates=choice.candidates,
         maps=choice.maps(),
     )
+    jobs = replace(jobs, jobs=tuple(filter(pick, jobs.jobs)))
     extras = _read_extras(card, choice)
     strips = _strips(card, choice)
     steps, sources = adapt.steps(ADAPT_STEPS), _sources(jobs) if adapt.adapt else []
@@ -183,7 +204,7 @@ def restore(
             return _restorer(_taught(card, adaptation), choice, extras, engine, view)
 
         work = Work(task or "infer", name, settings, prepare, None if adaptation is None else adaptation.run, strips)
-        run_batch(work, jobs, inputs, outputs, report)
+        return do_batch(work, jobs, inputs, outputs, report)
 
 
 def _taught(card: Card, adaptation: Adaptation | None) -> Card:

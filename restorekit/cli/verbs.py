@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from restorekit.errors import CardError, UsageError
 
 if TYPE_CHECKING:
+    from restorekit.cli.options import Quality
     from restorekit.zoo import Card
 
 
@@ -49,24 +50,28 @@ def suffix_of(task: str) -> str:
     return VERBS[task].suffix if task in VERBS else "restored"
 
 
-def choose_card(task: str | None, name: str | None, *, fresh: bool = False) -> Card:
+def choose_card(task: str | None, name: str | None, quality: Quality | None = None, *, fresh: bool = False) -> Card:
     """The card that was named, or the default for a verb; None stands for ``infer``, which has no default.
 
     Args:
         task: the verb.
         name: a model of the zoo, or the path of a card.
+        quality: which of the models that are included; None for the usual one.
         fresh: whether a configuration without weights will do, as they are to be learnt.
 
     Raises:
-        UsageError: if there is no model for the task, or the one that was named is for another.
+        UsageError: if the one that was named is for another task, or is asked for by its quality too.
         CardError: for one without weights.
     """
     from restorekit.zoo import default_card, load_card
 
     if name is None and task is None:
         raise UsageError("infer does not know which model to use", "Add --model NAME; `restorekit models` lists them")
+    if quality is not None and (name is not None or fresh):
+        other = "--from-scratch" if name is None else "--model"
+        raise UsageError(f"--quality {quality.value} chooses a model, and so does {other}", "Leave one of them out")
     if name is None and task is not None and not fresh:
-        return _default(task, default_card)
+        return _default(task, lambda task: default_card(task, quality.value if quality else ""))
     card = load_card(name or f"{VERBS[task or ''].learner}-compact")
     if card.is_template and not fresh:
         card.weights_path()  # says what to do
@@ -75,6 +80,17 @@ def choose_card(task: str | None, name: str | None, *, fresh: bool = False) -> C
             f"model '{card.name}' is for {' and '.join(card.tasks)}, not {task}", "Use `restorekit infer` to run it all the same"
         )
     return card
+
+
+def tell_missing_size(task: str | None, quality: Quality | None, card: Card, quiet: bool) -> None:
+    """Say so if a size was asked for, and the card that was chosen is the only one there is."""
+    from restorekit.cli.console import Console
+    from restorekit.zoo import list_cards
+
+    if quality is None or card.quality == quality.value:
+        return
+    if not any(other.quality for other in list_cards(task) if other.name != card.name):
+        Console(quiet).say(f"There is only one size of model for {task}: --quality {quality.value} changes nothing")
 
 
 def _default(task: str, find: Callable[[str], Card]) -> Card:

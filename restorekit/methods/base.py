@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from restorekit.errors import SettingError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -101,6 +103,8 @@ class Method(ABC, Generic[ConfigT]):
         config_type: a frozen dataclass that holds a network's hyper-parameters.
         presets: named configurations; every method has ``"paper"`` and ``"compact"``.
         extra_inputs: what a network needs beside the image, for example ``("psf",)``.
+        parts: what else is in a network and can be exported by itself, by name, and which images each part takes, for example
+            ``{"pose": ("first", "second")}``.
     """
 
     name: ClassVar[str]
@@ -109,6 +113,7 @@ class Method(ABC, Generic[ConfigT]):
     config_type: ClassVar[type[Any]]
     presets: ClassVar[Mapping[str, Any]]
     extra_inputs: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @abstractmethod
     def build(self, config: ConfigT) -> nn.Module:
@@ -163,6 +168,16 @@ class Method(ABC, Generic[ConfigT]):
         whole. By default nothing. Like :meth:`finish`, it takes tensors or NumPy arrays.
         """
         return {}
+
+    def run_part(self, part: str, network: Any, *images: Tensor) -> dict[str, Tensor]:
+        """Run one of :attr:`parts` on its images ``(B, 3, H, W)``, RGB in [0, 1], and name what it gives, ``(B, ...)``.
+
+        Raises:
+            SettingError: if there is no such part.
+            UsageError: if the network was built without it.
+        """
+        known = " and ".join(self.parts) or "none"
+        raise SettingError(f"{self.name} has no part '{part}' that could run by itself: it has {known}", "Name another, or none")
 
     def own_size(self, config: ConfigT, height: int, width: int) -> tuple[int, int] | None:
         """Rows and columns that :meth:`predict` brings a whole image to before the network sees it; None, as by default, where

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from restorekit.errors import CardError, UnknownNameError, UsageError
 from restorekit.methods import Method, get_method
@@ -73,6 +73,7 @@ class Card:
         config: keys and values of the method's configuration.
         path: the card's own file; empty for a template, which has none.
         default_for: the verbs that choose it when no model is named.
+        quality: what ``--quality`` asks for it by, where a verb has models of two sizes; empty where there is only one.
         summary: one line for the list of models.
         licence: licence of the weights.
         limits: what it is known to do badly.
@@ -88,6 +89,7 @@ class Card:
     config: dict[str, Any]
     path: Path = Path()
     default_for: tuple[str, ...] = ()
+    quality: Literal["", "fast", "best"] = ""
     summary: str = ""
     licence: str = ""
     limits: str = ""

@@ -72,16 +72,22 @@ def load_card(name_or_path: str | Path) -> Card:
     return cards[name_or_path]
 
 
-def default_card(task: str) -> Card:
+def default_card(task: str, quality: str = "") -> Card:
     """The shipped card that serves ``task`` when no model is named.
+
+    Args:
+        task: the verb.
+        quality: ``"fast"`` or ``"best"`` for the card that says so of itself; where none does, the default is meant.
 
     Raises:
         CardError: if no shipped card does, though there is a method for it.
         UnknownNameError: if there is no such task.
     """
-    defaults = {name: card for card in list_cards() for name in card.default_for}
-    if task in defaults:
-        return defaults[task]
+    cards = list_cards(task)
+    defaults = [card for card in cards if task in card.default_for]
+    asked = [card for card in [*defaults, *cards] if quality and card.quality == quality]
+    for card in (*asked, *defaults):
+        return card
     tasks = {name for method in list_methods() for name in get_method(method).tasks}
     if task not in tasks:
         raise UnknownNameError("task", task, tasks)

@@ -18,6 +18,7 @@ from PIL import Image as PillowImage
 from restorekit import Restorer
 from restorekit.inference import Restoration
 from restorekit.inference.journal import FILE_NAME
+from restorekit.zoo import load_card
 from tests.cli.conftest import Run, pixels, save_photo
 
 
@@ -125,6 +126,10 @@ def test_the_json_report_has_every_file(run: Run, card: Path) -> None:
     first, bad = report["files"][0], report["files"][2]
     assert first.items() >= {"input": "in/0.png", "output": "out/0.png", "status": "done", "device": "cpu", "error": None}.items()
     assert first["seconds"] > 0 and first["precision"] in ("fp32", "bf16")
+    declared = load_card(card)
+    a_pixel = declared.restoration_method.tiling(declared.parsed_config()).bytes_per_pixel
+    estimate = 40 * 30 * (a_pixel if first["precision"] == "fp32" else a_pixel // 2)
+    assert first["memory"] == {"budget": None, "estimate": estimate}  # --tile has the last word
     assert bad["status"] == "failed" and "in/bad.png" in bad["error"] and bad["device"] is None
     again = json.loads(run("infer", "-m", card, "in", "-o", "out", "--json").stdout)
     assert [file["status"] for file in again["files"]] == ["skipped", "skipped", "failed"]
@@ -185,7 +190,7 @@ HOSTILE = [
     (["--tile", "many"], 2, "--tile"),
     (["--strength", "3"], 2, "--strength"),
     (["--strength", "nan"], 2, "strength"),
-    (["--quality", "0"], 2, "--quality"),
+    (["--file-quality", "0"], 2, "--file-quality"),
     (["--memory", "lots"], 2, "'lots' is not a size"),
     (["--memory", "0"], 2, "more than nothing"),
     (["--device", "cuda:9"], 2, "device"),
@@ -270,7 +275,7 @@ def test_verbs_take_the_same_options() -> None:
 
 def test_twenty_images_one_broken_killed_then_interrupted_then_finished(tmp_path: Path, card: Path) -> None:
     for number in range(20):  # large enough that a run of them does not end before it is seen and stopped
-        save_photo(tmp_path / "in" / f"{number:02}.png", number, (640, 480))
+        save_photo(tmp_path / "in" / f"{number:02}.png", number, (1024, 768))
     broken = tmp_path / "in" / "03.png"
     broken.write_bytes(broken.read_bytes()[:200])
     out = tmp_path / "out"
@@ -298,7 +303,7 @@ def test_twenty_images_one_broken_killed_then_interrupted_then_finished(tmp_path
     assert "03.png" in errors
     assert {p.name for p in out.iterdir()} - finished.keys() == {FILE_NAME}
     assert sorted(finished) == [f"{n:02}.png" for n in range(20) if n != 3]
-    assert all(pixels(out / name).shape == (480, 640, 3) for name in finished)
+    assert all(pixels(out / name).shape == (768, 1024, 3) for name in finished)
     assert killed.items() <= interrupted.items() <= finished.items()
     assert (
         json.loads(output)["totals"].items() >= {"done": 19 - len(interrupted), "skipped": len(interrupted), "failed": 1}.items()

@@ -45,6 +45,17 @@ def test_the_default_is_the_card_that_says_so() -> None:
         default_card("debulr")
 
 
+def test_a_quality_is_the_card_that_says_so_else_the_default(zoo: Path) -> None:
+    assert default_card("deblur", "best").name == "beta-deblur"
+    alpha = zoo / "alpha-deblur.toml"
+    alpha.write_text('quality = "best"\n' + alpha.read_text())
+    assert [default_card("deblur", quality).name for quality in ("", "fast", "best")] == [
+        "beta-deblur",
+        "beta-deblur",
+        "alpha-deblur",
+    ]
+
+
 @pytest.mark.usefixtures("zoo")
 def test_every_preset_is_a_template() -> None:
     templates = {card.name: card for card in list_templates()}
@@ -85,6 +96,8 @@ def test_shipped_cards_load_and_each_task_has_one_default() -> None:
     assert "deblur" in defaults
     assert set(defaults) == {task for card in cards for task in card.tasks}
     assert set(defaults.values()) <= {1}
+    sizes = Counter((task, card.quality) for card in cards if card.quality for task in card.tasks)
+    assert set(sizes.values()) <= {1}
     assert len({card.name for card in cards}) == len(cards)
     for card in cards:
         assert card.path.stem == card.name
