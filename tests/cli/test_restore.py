@@ -127,7 +127,7 @@ def test_the_json_report_has_every_file(run: Run, card: Path) -> None:
     assert first.items() >= {"input": "in/0.png", "output": "out/0.png", "status": "done", "device": "cpu", "error": None}.items()
     assert first["seconds"] > 0 and first["precision"] in ("fp32", "bf16")
     declared = load_card(card)
-    a_pixel = declared.restoration_method.tiling(declared.parsed_config()).bytes_per_pixel
+    a_pixel = declared.restoration_method().tiling(declared.parsed_config()).bytes_per_pixel
     estimate = 40 * 30 * (a_pixel if first["precision"] == "fp32" else a_pixel // 2)
     assert first["memory"] == {"budget": None, "estimate": estimate}  # --tile has the last word
     assert bad["status"] == "failed" and "in/bad.png" in bad["error"] and bad["device"] is None

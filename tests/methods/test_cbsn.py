@@ -70,7 +70,7 @@ class TestMethod:
         code = "import sys, restorekit.methods.cbsn, restorekit.methods.cbsn.convert; sys.exit('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
-    @pytest.mark.parametrize(("preset", "expected"), [("paper", 3_656_131), ("compact", 382_515)])
+    @pytest.mark.parametrize(("preset", "expected"), [("paper", 3_656_131), ("compact", 173_539), ("compact-l", 382_515)])
     def test_parameters_of_the_presets(self, preset: str, expected: int) -> None:
         config = METHOD.presets[preset]
         f, n = config.filters, config.num_module

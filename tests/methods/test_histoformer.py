@@ -48,7 +48,7 @@ class TestMethod:
 
     @pytest.mark.parametrize(
         ("preset", "parameters"),
-        [("paper", 16.615), ("compact", 3.62), ("compact-s", 3.70), ("compact-folded", 3.63), ("compact-xxs", 2.40)],
+        [("paper", 16.615), ("compact", 3.63), ("compact-whole", 3.62), ("compact-s", 3.70), ("compact-xxs", 2.40)],
     )
     def test_parameters_of_the_presets(self, preset: str, parameters: float) -> None:
         with torch.device("meta"):
@@ -74,10 +74,10 @@ class TestMethod:
     def test_settings_of_the_objective(self) -> None:
         with pytest.raises(UnknownNameError, match="Did you mean 'correlation'"):
             METHOD.objective(TINY, {"corelation": 1.0})
-        assert from_table(HistoformerConfig, {"dim": 24, "num_blocks": [1, 2, 3, 3]}, "card") == METHOD.presets["compact"]
+        assert from_table(HistoformerConfig, {"dim": 24, "num_blocks": [1, 2, 3, 3]}, "card") == METHOD.presets["compact-whole"]
 
     def test_tiling_is_global(self) -> None:
-        tiling = METHOD.tiling(METHOD.presets["compact"])
+        tiling = METHOD.tiling(METHOD.presets["compact-whole"])
         assert (tiling.multiple, tiling.halo) == (MULTIPLE, None)
         assert not tiling.is_exact(10_000)
         assert tiling.minimum > 2 * tiling.overlap
@@ -205,7 +205,7 @@ class TestCheckpoints:
             METHOD.config_from_state_dict(restormer)
         with pytest.raises(CheckpointError, match=r"reduce_chan_level2\.bias is missing"):
             METHOD.config_from_state_dict({key: value for key, value in state.items() if key != "reduce_chan_level2.bias"})
-        with pytest.raises(CheckpointError, match="takes 6 channels instead of 3"):
+        with pytest.raises(CheckpointError, match="takes 6 channels, which is no folded RGB image"):
             METHOD.config_from_state_dict(state | {"patch_embed.proj.weight": torch.zeros(8, 6, 3, 3)})
         with pytest.raises(CheckpointError, match=r"hidden channels \[20, 32, 64, 128\] of the levels"):
             METHOD.config_from_state_dict(state | {"encoder_level1.0.ffn.project_out.weight": torch.zeros(8, 20, 1, 1)})

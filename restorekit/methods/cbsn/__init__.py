@@ -72,7 +72,7 @@ class Cbsn(Method[CbsnConfig]):
         "https://arxiv.org/abs/2304.09507",
     )
     config_type = CbsnConfig
-    presets = {"compact": CbsnConfig(), "paper": CbsnConfig(filters=128, num_module=9)}
+    presets = {"compact": CbsnConfig(filters=32), "compact-l": CbsnConfig(), "paper": CbsnConfig(filters=128, num_module=9)}
 
     def build(self, config: CbsnConfig) -> ConditionalBlindSpotNetwork:
         from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork

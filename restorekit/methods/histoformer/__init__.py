@@ -91,9 +91,9 @@ class Histoformer(Method[HistoformerConfig]):
     )
     config_type = HistoformerConfig
     presets = {
-        "compact": HistoformerConfig(),
+        "compact": HistoformerConfig(fold=2),
+        "compact-whole": HistoformerConfig(),
         "compact-s": HistoformerConfig(num_blocks=(2, 2, 3, 3), num_refinement_blocks=2),
-        "compact-folded": HistoformerConfig(fold=2),
         "compact-xxs": HistoformerConfig(dim=16, num_blocks=(1, 2, 4, 6), ffn_expansion_factor=2.5),
         "paper": HistoformerConfig(dim=36, num_blocks=(4, 4, 6, 8), num_refinement_blocks=4),
     }
