@@ -88,9 +88,11 @@ TASKS = {
     "desnow": Task((Trial("snow", "snow"),), ("tv",)),
     "dehaze": Task((Trial("haze", "haze"),), ("dark-channel",)),
     "deraindrop": Task((Trial("raindrops", "raindrop"),), ("tv",)),
-    "dereflect": Task((Trial("reflection", "reflection"),)),
+    "dereflect": Task((Trial("reflection", "reflection"),), leaves_alone="no pane, left alone"),
     "weather": Task(
-        (Trial("rain", "rain"), Trial("snow", "snow"), Trial("haze", "haze"), Trial("raindrops", "raindrop")), ("dark-channel",)
+        (Trial("rain", "rain"), Trial("snow", "snow"), Trial("haze", "haze"), Trial("raindrops", "raindrop")),
+        ("dark-channel",),
+        "clear, left alone",
     ),
 }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from restorekit.inference.inputs import Job, Plan
 
 PANEL = "Degradation"
-KINDS = "haze, lowlight, motion, noise, rain, raindrop, reflection or snow"
+KINDS = "haze, lowlight, motion, noise, rain, raindrop, reflection, snow or untouched"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from restorekit.degradations.raindrop import Raindrop, RaindropSettings
 from restorekit.degradations.reflection import Reflection, ReflectionSettings
 from restorekit.degradations.sensor import SensorSettings, jpeg, shot_read_noise
 from restorekit.degradations.snow import Snow, SnowSettings
+from restorekit.degradations.untouched import Untouched, UntouchedSettings
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.settings import from_table
 
@@ -47,6 +48,8 @@ __all__ = [
     "SensorSettings",
     "Snow",
     "SnowSettings",
+    "Untouched",
+    "UntouchedSettings",
     "degrade_image",
     "degrade_photograph",
     "get_degradation",
@@ -65,6 +68,7 @@ DEGRADATIONS: dict[str, Kind] = {
     "raindrop": Raindrop,
     "reflection": Reflection,
     "snow": Snow,
+    "untouched": Untouched,
 }
 """Degradations by the name recipes and ``restorekit degrade --kind`` know them by."""
 

@@ -49,9 +49,10 @@ def test_settings_reach_the_degradation(run: Run, photos: list[Path]) -> None:
     assert np.sqrt(np.mean(difference**2)) < 12  # noise only
 
 
-@pytest.mark.parametrize("kind", [*DEGRADATIONS, "rain+haze"])
+@pytest.mark.parametrize("kind", [*sorted(set(DEGRADATIONS) - {"untouched"}), "rain+haze"])
 def test_every_kind(run: Run, photos: list[Path], kind: str) -> None:
-    assert run("degrade", "--kind", kind, "--seed", "4", photos[0], "-o", "out.png").exit_code == 0
+    far = ["--set", "length=[12, 12]"] if kind == "motion" else []  # short ones hardly show, and what is drawn depends on PyTorch
+    assert run("degrade", "--kind", kind, "--seed", "4", *far, photos[0], "-o", "out.png").exit_code == 0
     degraded, clean = pixels(Path("out.png")).astype(float), pixels(photos[0])
     assert degraded.shape == clean.shape
     assert 0.2 < np.abs(degraded - clean).mean() < 120

@@ -142,7 +142,7 @@ def test_learning_restores_better_and_better(recipe: Recipe, tmp_path: Path) -> 
     longer = load_recipe(tmp_path / "tiny.toml", ["train.steps=160", "report.validate_every=20"])
     train(longer, tmp_path / "run")
     scores = [float(row["psnr"]) for row in columns(tmp_path / "run" / "validation.csv")]
-    assert scores[-1] > scores[0] + 3
+    assert scores[-1] > scores[0] + 1
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(recipe: Recipe, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_depth_is_trained_from_video_and_validated_by_depth(video: Path, tmp_pat
     written = train(load_recipe(path), tmp_path / "run")
     assert written is not None
     (score,) = load_card(written).scores
-    assert score.metric == "abs_rel" and score.input == 0 and score.output > 0  # the wall has one depth
+    assert score.metric == "abs_rel" and score.input == 0 and 0 <= score.output < 0.3  # the wall has one depth
     assert (tmp_path / "run" / "samples" / "step-0000002" / "1.png").exists()
 
 
