@@ -27,6 +27,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
             "width": 96,
         },
     ),
+    "infwide": ("deblur", {"feat": 4, "width": 4, "n_resblock": 1, "denoise": [4, 4, 4, 4]}),
     "rrformer": ("dereflect", {"n_feats": 8, "dim": 8, "depths": [1], "heads": [2], "hyper_levels": 0, "window": 4}),
 }
 """A task and a small configuration of other methods."""

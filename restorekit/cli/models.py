@@ -94,7 +94,8 @@ def _print_table(cards: list[Card]) -> None:
     table = Table("Name", "For", "Method", "MiB", "Score", "What it is", box=None, pad_edge=False, header_style="bold")
     for card in cards:
         size = f"{card.weights.bytes / 2**20:.1f}" if card.weights else ""
-        tasks = ", ".join(f"{task} *" if task in card.default_for else task for task in card.tasks)
+        given = " --kernel" if "psf" in card.restoration_method().extra_inputs else ""
+        tasks = ", ".join(f"{task}{given} *" if task in card.default_for else f"{task}{given}" for task in card.tasks)
         tasks += f" ({card.quality})" if card.quality else ""
         score = _score(card.scores[0]) if card.scores else "untrained" if card.is_template else ""
         table.add_row(card.name, tasks, card.method, size, score, card.summary)

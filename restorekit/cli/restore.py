@@ -116,6 +116,10 @@ class ModelOptions:
         places = {"spread": self.spread, "reflection": self.reflection, "kernels": self.show_kernel}
         return {name: place for name, place in places.items() if place is not None}
 
+    def given(self) -> dict[str, Path]:
+        """What there is beside the images, by the names of methods' ``extra_inputs``."""
+        return {} if self.kernel is None else {"psf": self.kernel}
+
 
 def register(app: typer.Typer) -> None:
     """Add a command for every verb, and ``infer``."""
@@ -175,7 +179,7 @@ def restore_some(
     from restorekit.inference.inputs import plan
 
     adapt.check()
-    card = choose_card(task, choice.model, choice.quality, fresh=adapt.from_scratch)
+    card = choose_card(task, choice.model, choice.quality, inputs=choice.given(), fresh=adapt.from_scratch)
     tell_missing_size(task, choice.quality, card, report.quiet)
     jobs = plan(
         inputs.inputs,
@@ -233,7 +237,7 @@ def _read_extras(card: Card, choice: ModelOptions) -> Extras:
     """What the model's method needs beside the images; fails before any work if it is missing or no use."""
     from restorekit.inference.extras import read_extras
 
-    return read_extras(card.restoration_method(), {} if choice.kernel is None else {"psf": choice.kernel})
+    return read_extras(card.restoration_method(), choice.given())
 
 
 def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: EngineOptions) -> dict[str, Any]:

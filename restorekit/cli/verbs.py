@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,13 +50,16 @@ def suffix_of(task: str) -> str:
     return VERBS[task].suffix if task in VERBS else "restored"
 
 
-def choose_card(task: str | None, name: str | None, quality: Quality | None = None, *, fresh: bool = False) -> Card:
+def choose_card(
+    task: str | None, name: str | None, quality: Quality | None = None, *, inputs: Collection[str] = (), fresh: bool = False
+) -> Card:
     """The card that was named, or the default for a verb; None stands for ``infer``, which has no default.
 
     Args:
         task: the verb.
         name: a model of the zoo, or the path of a card.
         quality: which of the models that are included; None for the usual one.
+        inputs: what the user gives beside the images, such as ``"psf"``.
         fresh: whether a configuration without weights will do, as they are to be learnt.
 
     Raises:
@@ -71,7 +74,7 @@ def choose_card(task: str | None, name: str | None, quality: Quality | None = No
         other = "--from-scratch" if name is None else "--model"
         raise UsageError(f"--quality {quality.value} chooses a model, and so does {other}", "Leave one of them out")
     if name is None and task is not None and not fresh:
-        return _default(task, lambda task: default_card(task, quality.value if quality else ""))
+        return _default(task, lambda task: default_card(task, quality.value if quality else "", inputs))
     card = load_card(name or f"{VERBS[task or ''].learner}-compact")
     if card.is_template and not fresh:
         card.weights_path()  # says what to do

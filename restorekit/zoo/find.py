@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from restorekit.errors import CardError, UnknownNameError
@@ -72,18 +73,20 @@ def load_card(name_or_path: str | Path) -> Card:
     return cards[name_or_path]
 
 
-def default_card(task: str, quality: str = "") -> Card:
+def default_card(task: str, quality: str = "", inputs: Collection[str] = ()) -> Card:
     """The shipped card that serves ``task`` when no model is named.
 
     Args:
         task: the verb.
         quality: ``"fast"`` or ``"best"`` for the card that says so of itself; where none does, the default is meant.
+        inputs: what there is beside the image, such as ``"psf"``: cards whose method takes just that, if there are any.
 
     Raises:
         CardError: if no shipped card does, though there is a method for it.
         UnknownNameError: if there is no such task.
     """
-    cards = list_cards(task)
+    served = list_cards(task)
+    cards = [card for card in served if set(card.restoration_method().extra_inputs) == set(inputs)] or served
     defaults = [card for card in cards if task in card.default_for]
     asked = [card for card in [*defaults, *cards] if quality and card.quality == quality]
     for card in (*asked, *defaults):

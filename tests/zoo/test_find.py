@@ -10,7 +10,7 @@ import pytest
 from restorekit.errors import CardError, UnknownNameError
 from restorekit.methods import get_method, list_methods
 from restorekit.zoo import default_card, find, list_cards, list_models, list_templates, load_card, load_network
-from tests.tiny import write_tiny_card
+from tests.tiny import write_other_card, write_tiny_card
 
 
 @pytest.fixture
@@ -54,6 +54,15 @@ def test_a_quality_is_the_card_that_says_so_else_the_default(zoo: Path) -> None:
         "beta-deblur",
         "alpha-deblur",
     ]
+
+
+def test_what_is_given_beside_the_image_chooses_too(zoo: Path) -> None:
+    night = write_other_card(zoo, "infwide")
+    night.write_text('default_for = ["deblur"]\nquality = "best"\n' + night.read_text())
+    assert default_card("deblur").name == "beta-deblur"
+    assert default_card("deblur", "best").name == "beta-deblur"
+    assert default_card("deblur", inputs={"psf": 0}).name == "tiny-deblur"
+    assert default_card("deblur", inputs=["depth"]).name == "beta-deblur"
 
 
 @pytest.mark.usefixtures("zoo")
