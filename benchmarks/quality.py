@@ -28,7 +28,7 @@ from restorekit import Restorer
 from restorekit.data import SyntheticSet, find_images
 from restorekit.data.clean import load_rgb
 from restorekit.degradations import get_degradation
-from restorekit.errors import UnknownNameError
+from restorekit.errors import CardError, UnknownNameError
 from restorekit.evaluation import (
     INPUT,
     Gallery,
@@ -65,11 +65,19 @@ def only(kind: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Task:
-    """What a task is tried with, and the classical methods for it."""
+    """What a task is tried with, and the classical methods for it.
+
+    Attributes:
+        leaves_alone: what clean photographs are called, for a model that should leave them alone.
+        task: the task of the zoo, if it is called otherwise.
+        inputs: what the model is given beside the photograph.
+    """
 
     trials: tuple[Trial, ...]
     baselines: tuple[str, ...] = ()
     leaves_alone: str = ""
+    task: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 TASKS = {
@@ -82,6 +90,12 @@ TASKS = {
         ),
         ("wiener", "richardson-lucy"),
         "sharp, left alone",
+    ),
+    "deblur-kernel": Task(
+        (Trial("night, known kernel", "lowlight"),),
+        (*(f"wiener:{balance}" for balance in (0.1, 0.3, 1, 3)), *(f"richardson-lucy:{steps}" for steps in (3, 10, 30))),
+        task="deblur",
+        inputs=("psf",),
     ),
     "denoise": Task((Trial("camera noise", "noise"),), ("nlm", "tv")),
     "derain": Task((Trial("rain", "rain"),), ("tv",)),
@@ -171,8 +185,11 @@ def cards(model: str | None, tasks: Sequence[str], console: Console) -> Iterator
         return
     for task in tasks or TASKS:
         try:
-            yield task, default_card(task)
-        except UnknownNameError:
+            chosen = TASKS[task]
+            card = default_card(chosen.task or task, inputs=chosen.inputs)
+            if set(card.restoration_method().extra_inputs) == set(chosen.inputs):
+                yield task, card
+        except (UnknownNameError, CardError):
             console.print(f"{task}: no default model, passed over")
 
 

@@ -5,6 +5,7 @@ A model that does not beat them is not worth its weights; and a number means mor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,11 +29,14 @@ class Baseline:
 
     Attributes:
         about: what it is, and from where.
-        restore: gives the restored image, ``(H, W, C)`` in [0, 1], of one and of its PSF ``(h, w)``, None if that is unknown.
+        restore: gives the restored image, ``(H, W, C)`` in [0, 1], of one, of its PSF ``(h, w)``, None if that is unknown, and of
+            the setting, unless that is None.
+        setting: the number that can be given after its name, as in ``wiener:0.1``, by default; None where there is none.
     """
 
     about: str
-    restore: Callable[[Array, Array | None], Array]
+    restore: Callable[..., Array]
+    setting: float | None = None
 
 
 def estimate_noise(image: Array) -> float:
@@ -70,15 +74,17 @@ def _tv(image: Array, psf: Array | None) -> Array:
     return _skimage().denoise_tv_chambolle(image, weight=max(estimate_noise(image), 1e-4), channel_axis=-1)
 
 
-def _wiener(image: Array, psf: Array | None) -> Array:
+def _wiener(image: Array, psf: Array | None, balance: float) -> Array:
     kernel = gaussian_psf() if psf is None else psf
-    return _by_channel(image, kernel, lambda plane: _skimage().wiener(plane, kernel, balance=0.02, clip=False))
+    return _by_channel(image, kernel, lambda plane: _skimage().wiener(plane, kernel, balance=balance, clip=False))
 
 
-def _richardson_lucy(image: Array, psf: Array | None) -> Array:
+def _richardson_lucy(image: Array, psf: Array | None, steps: float) -> Array:
     kernel = gaussian_psf() if psf is None else psf
     return _by_channel(
-        image, kernel, lambda plane: _skimage().richardson_lucy(plane, kernel, num_iter=10, clip=False, filter_epsilon=1e-6)
+        image,
+        kernel,
+        lambda plane: _skimage().richardson_lucy(plane, kernel, num_iter=max(round(steps), 1), clip=False, filter_epsilon=1e-6),
     )
 
 
@@ -124,23 +130,47 @@ BASELINES = {
     "input": Baseline("the image as it is", _input),
     "nlm": Baseline("non-local means, strength from the estimated noise (scikit-image)", _nlm),
     "tv": Baseline("total variation after Chambolle, weight from the estimated noise (scikit-image)", _tv),
-    "wiener": Baseline("Wiener deconvolution; without a PSF, of a Gaussian of 1.2 pixels (scikit-image)", _wiener),
-    "richardson-lucy": Baseline("ten Richardson-Lucy steps; without a PSF, as wiener (scikit-image)", _richardson_lucy),
+    "wiener": Baseline("Wiener deconvolution; without a PSF, of a Gaussian of 1.2 pixels (scikit-image)", _wiener, 0.02),
+    "richardson-lucy": Baseline("ten Richardson-Lucy steps; without a PSF, as wiener (scikit-image)", _richardson_lucy, 10),
     "dark-channel": Baseline("the dark channel prior of He et al., with a guided filter (OpenCV)", _dark_channel),
 }
 """The baselines ``restorekit evaluate --baseline`` takes."""
 
 
-def apply_baseline(name: str, image: NDArray[Any], psf: NDArray[Any] | None = None) -> Array:
-    """Restore ``(H, W, C)`` in [0, 1] with a classical method; the result has the same shape and lies in [0, 1].
+def find_baseline(name: str) -> tuple[Baseline, float | None]:
+    """The baseline called ``name``, and its setting: ``"wiener"`` or, stronger, ``"wiener:0.1"``.
 
     Raises:
         UnknownNameError: for a name no baseline has.
-        SettingError: if scikit-image is needed and not installed.
+        SettingError: for a setting that is no positive number, or of a baseline that has none.
     """
-    if name not in BASELINES:
-        raise UnknownNameError("baseline", name, BASELINES)
+    plain, colon, value = name.partition(":")
+    if plain not in BASELINES:
+        raise UnknownNameError("baseline", plain, BASELINES)
+    found = BASELINES[plain]
+    if not colon:
+        return found, found.setting
+    if found.setting is None:
+        raise SettingError(f"the baseline {plain} has no setting, so {name} says too much", f"Write {plain}")
+    try:
+        setting = float(value)
+    except ValueError:
+        setting = 0.0
+    if not 0 < setting < math.inf:
+        raise SettingError(f"the setting of {name} is no positive number", f"Write for example {plain}:{found.setting:g}")
+    return found, setting
+
+
+def apply_baseline(name: str, image: NDArray[Any], psf: NDArray[Any] | None = None) -> Array:
+    """Restore ``(H, W, C)`` in [0, 1] with a classical method, see :func:`find_baseline`; same shape, in [0, 1].
+
+    Raises:
+        UnknownNameError: for a name no baseline has.
+        SettingError: if scikit-image is needed and not installed, or for a setting that cannot be.
+    """
+    baseline, setting = find_baseline(name)
     values = np.ascontiguousarray(image, np.float32)
     kernel = None if psf is None else np.ascontiguousarray(psf, np.float32)
-    found: Array = np.clip(np.nan_to_num(BASELINES[name].restore(values, kernel)), 0, 1).astype(np.float32)
+    given = () if setting is None else (setting,)
+    found: Array = np.clip(np.nan_to_num(baseline.restore(values, kernel, *given)), 0, 1).astype(np.float32)
     return found

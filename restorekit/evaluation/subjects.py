@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit import images
-from restorekit.errors import UnknownNameError, UsageError
-from restorekit.evaluation.baselines import BASELINES, apply_baseline
+from restorekit.errors import UsageError
+from restorekit.evaluation.baselines import apply_baseline, find_baseline
 
 if TYPE_CHECKING:
     from restorekit.inference import Restorer
@@ -70,13 +70,13 @@ def as_it_is(name: str) -> Subject:
 
 
 def from_baseline(name: str) -> Subject:
-    """A classical method of :data:`~restorekit.evaluation.baselines.BASELINES`.
+    """A classical method of :data:`~restorekit.evaluation.baselines.BASELINES`, with a setting after a colon if need be.
 
     Raises:
         UnknownNameError: for a name no baseline has.
+        SettingError: for a setting that cannot be.
     """
-    if name not in BASELINES:
-        raise UnknownNameError("baseline", name, BASELINES)
+    find_baseline(name)
     if name == INPUT:
         return as_it_is(INPUT)
     return Subject(name, lambda sample: Answer(apply_baseline(name, to_floats(sample.image), sample.psf)))

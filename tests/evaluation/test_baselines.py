@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, gaussian_filter
 
-from restorekit.errors import UnknownNameError
+from restorekit.errors import SettingError, UnknownNameError
 from restorekit.evaluation import BASELINES, apply_baseline
 from restorekit.evaluation.baselines import ASSUMED_SIGMA, estimate_noise, gaussian_psf
 
@@ -92,3 +93,26 @@ def test_psf_sums_to_one() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown baseline 'weiner'. Did you mean 'wiener'"):
         apply_baseline("weiner", photograph())
+
+
+def test_a_setting_stands_after_the_name() -> None:
+    blurred = cv2.GaussianBlur(photograph(), (0, 0), ASSUMED_SIGMA)
+    assert np.array_equal(apply_baseline("wiener:0.02", blurred), apply_baseline("wiener", blurred))
+    timid, bold = (np.abs(apply_baseline(f"wiener:{balance}", blurred) - blurred).mean() for balance in (1, 0.005))
+    assert timid < 0.8 * bold
+    few, many = (np.abs(apply_baseline(f"richardson-lucy:{steps}", blurred) - blurred).mean() for steps in (2, 20))
+    assert few < 0.8 * many
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("wiener:", "no positive number"),
+        ("wiener:-1", "no positive number"),
+        ("wiener:inf", "for example wiener:0.02"),
+        ("nlm:3", "has no setting"),
+    ],
+)
+def test_settings_that_cannot_be(name: str, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        apply_baseline(name, photograph())
