@@ -164,6 +164,13 @@ class TestPlainFormulas:
         windows = F.unfold(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3).view(2, 3, 9, *size)
         assert torch.equal(median3x3(x), windows.median(2).values)
 
+    def test_gradient_of_a_median_goes_to_the_pixel_that_is_it(self) -> None:
+        x = rand(1, 2, 5, 6).double().requires_grad_()
+        assert torch.autograd.gradcheck(median3x3, x)
+        flat = torch.ones(1, 1, 4, 4, requires_grad=True)
+        (gradient,) = torch.autograd.grad(median3x3(flat).sum(), flat)
+        assert float(gradient.sum()) == pytest.approx(16)  # ties share it
+
     def test_noise_level(self) -> None:
         x = rand(2, 3, 9, 14).double()
         m = median3x3(x)
