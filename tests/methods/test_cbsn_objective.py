@@ -13,6 +13,7 @@ from torch import Tensor
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Batch
 from restorekit.methods.cbsn import METHOD, CbsnConfig
+from restorekit.methods.cbsn.denoise import measure
 from restorekit.methods.cbsn.objective import (
     DownsampledInvariance,
     batch_to_space,
@@ -147,6 +148,22 @@ class TestObjective:
         with torch.autocast("cpu", torch.bfloat16):
             losses = teach(0, torch.rand(2, 3, 20, 20), ramp=0)
         assert all(loss.dtype == torch.float32 and torch.isfinite(loss) for loss in losses.values())
+
+    def test_supervised_looks_at_the_clean_side(self) -> None:
+        torch.manual_seed(0)
+        network, noisy = METHOD.build(SMALL), torch.rand(4, 3, 20, 20)
+        clean = noisy * 0.9
+        losses = METHOD.objective(SMALL, {"supervised": True, "blind_share": 0.5})(network, Batch(noisy, clean, {}))
+        mean, std = measure(noisy)
+        x, c = (noisy - mean) / std, (clean - mean) / std
+        assert losses.keys() == {"clean", "blind_clean"}
+        assert float(losses["clean"]) == pytest.approx(float((network(x) - c).abs().mean()), rel=1e-5)
+        blind = blind_images(network, x[:2], 5)
+        assert float(losses["blind_clean"]) == pytest.approx(float((blind - c[:2]).abs().mean()), rel=1e-5)
+        seeing = METHOD.objective(SMALL, {"supervised": True, "blind_share": 0})(network, Batch(noisy, clean, {}))
+        assert seeing.keys() == {"clean"}
+        with pytest.raises(SettingError, match="blind_share"):
+            METHOD.objective(SMALL, {"blind_share": 1.5})
 
     def test_teaches(self) -> None:
         torch.manual_seed(0)

@@ -52,8 +52,12 @@ class CbsnObjective:
     lambda_inv: float = 2.0
     ramp: int = 200_000
     seed: int = 0
+    supervised: bool = False
+    blind_share: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.blind_share <= 1:
+            raise ValueError("blind_share must be from 0 to 1")
         if self.stride_b < 1 or self.stride_i < 1:
             raise ValueError("stride_b and stride_i must be at least 1")
         if self.ramp < 0 or self.seed < 0 or self.lambda_inv < 0:
@@ -121,7 +125,15 @@ class Cbsn(Method[CbsnConfig]):
         from restorekit.methods.cbsn.objective import DownsampledInvariance
 
         chosen = from_table(CbsnObjective, settings, "[objective]")
-        return DownsampledInvariance(chosen.stride_b, chosen.stride_i, chosen.lambda_inv, chosen.ramp, chosen.seed)
+        return DownsampledInvariance(
+            chosen.stride_b,
+            chosen.stride_i,
+            chosen.lambda_inv,
+            chosen.ramp,
+            chosen.seed,
+            chosen.supervised,
+            chosen.blind_share,
+        )
 
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' TensorFlow variables, tensors or arrays by name, under our keys; our own keys stay.
