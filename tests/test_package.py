@@ -19,7 +19,7 @@ from restorekit.settings import read_toml
 PACKAGE = Path(restorekit.__file__).parent
 
 FLOORS = [
-    {"errors", "settings"},
+    {"devices", "errors", "settings"},
     {"layers", "images", "losses", "metrics", "degradations", "diagnosis"},
     {"methods"},
     {"zoo", "data"},

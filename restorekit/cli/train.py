@@ -76,7 +76,7 @@ def train(options: TrainOptions) -> None:
 def _describe(recipe: Recipe, outlook: Outlook) -> Iterator[str]:
     """What the training will be, line by line."""
     settings = recipe.train
-    yield f"{recipe.name}: {recipe.method}, {outlook.parameters / 1e6:.2f} M parameters, {settings.precision} on {outlook.device}"
+    yield f"{recipe.name}: {recipe.method}, {outlook.parameters / 1e6:.2f} M parameters, {outlook.precision} on {outlook.device}"
     yield f"Data: {outlook.photographs} to train on, {outlook.validated} to validate on"
     sizes = [f"{stage.batch} x {stage.patch}² until step {stage.until}" for stage in settings.stages]
     last = settings.stages[-1].until if settings.stages else 0

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from restorekit.devices import Precision
 from restorekit.errors import SettingError
-from restorekit.inference.devices import Precision
 from restorekit.methods.base import Method
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

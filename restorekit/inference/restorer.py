@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from restorekit import images, zoo
+from restorekit.devices import resolve_device, resolve_precision
 from restorekit.errors import SettingError, UnknownNameError, UsageError
 from restorekit.inference.canvas import Canvas
-from restorekit.inference.devices import resolve_device, resolve_precision
 from restorekit.inference.engine import Engine, Progress
 from restorekit.inference.extras import read_extras
 from restorekit.inference.onnx_backend import OnnxBackend, exported_card

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
+from restorekit.devices import resolve_device, resolve_precision
 from restorekit.errors import CheckpointError
 from restorekit.methods import Method, get_method
 from restorekit.training import checkpoint
@@ -21,11 +22,11 @@ from restorekit.training.log import CurveLog
 from restorekit.training.memory import peak_memory
 from restorekit.training.recipe import Recipe
 from restorekit.training.report import Reporter
-from restorekit.training.result import write_result
+from restorekit.training.result import training_facts, write_result
 from restorekit.training.schedule import learning_rate
 from restorekit.training.sources import Ahead, training_source, validation_set
 from restorekit.training.stopping import stop_request
-from restorekit.training.validation import validate
+from restorekit.training.validation import Scores, validate
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ class Hardware:
     device: str = "auto"
     devices: int = 1
     nodes: int = 1
+
+    def precision(self, wanted: str) -> str:
+        """``"fp32"`` or ``"bf16"``: what a recipe's ``train.precision`` comes to here."""
+        if wanted != "auto":
+            return wanted
+        return "bf16" if resolve_precision("auto", resolve_device(self.device)) == "bf16" else "fp32"
 
     def fabric(self, precision: str) -> Fabric:
         """A launched Fabric. Under ``torchrun`` it takes the numbers of processes from there."""
@@ -70,6 +77,7 @@ class Outlook:
         seconds_per_step: of the first stage, once it is warm.
         memory: bytes the process, or the GPU, held at most.
         device: where.
+        precision: in which.
     """
 
     photographs: int
@@ -79,6 +87,7 @@ class Outlook:
     seconds_per_step: float
     memory: int
     device: str
+    precision: str
 
 
 def train(
@@ -122,7 +131,8 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, folder: Path | None, resume: bool, hardware: Hardware, reporter: Reporter) -> None:
         self.recipe, self.folder, self.settings = recipe, folder or Path(), recipe.train
-        self.fabric = hardware.fabric(self.settings.precision)
+        self.precision = hardware.precision(self.settings.precision)
+        self.fabric = hardware.fabric(self.precision)
         self.leads = self.fabric.is_global_zero
         self.reporter = reporter if self.leads else Reporter()
         self.method: Method[Any] = get_method(recipe.method)
@@ -157,7 +167,7 @@ class Trainer:
         self.validation_log = CurveLog(self.folder, "validation", progress.step, silent=not self.leads)
         card = self.folder / f"{self.recipe.name}.toml"
         began, before = time.perf_counter(), progress.seconds
-        with self.reporter.running(self.recipe, progress, str(self.fabric.device)), stop_request() as stop:
+        with self.reporter.running(self.recipe, progress, f"{self.fabric.device}, {self.precision}"), stop_request() as stop:
             if report.validate_first and self.validation is not None and progress.step == 0:
                 card = self._validate()
             while progress.step < self.settings.steps and not self._gives_up():
@@ -177,7 +187,7 @@ class Trainer:
                 if not last and self._gives_up():
                     self.reporter.gave_up(progress.step, progress.step - progress.since * report.validate_every)
         if self.leads and (self.validation is None or not card.exists()):
-            card = write_result(self.recipe, self.folder, self.learner.ema.network, progress, None, self.fabric.device)
+            card = self._write_result(None)
         self.fabric.barrier()
         self.reporter.ended()
         return card
@@ -196,6 +206,7 @@ class Trainer:
             seconds_per_step=(time.perf_counter() - began) / steps,
             memory=peak_memory(self.fabric.device),
             device=str(self.fabric.device),
+            precision=self.precision,
         )
 
     def _gives_up(self) -> bool:
@@ -237,6 +248,10 @@ class Trainer:
             self.progress.since += 1
             if scores.merit > self.progress.best:
                 self.progress.best, self.progress.since = scores.merit, 0
-                card = write_result(self.recipe, self.folder, network, self.progress, scores, self.fabric.device)
+                card = self._write_result(scores)
         self.fabric.barrier()
         return card
+
+    def _write_result(self, scores: Scores | None) -> Path:
+        facts = training_facts(self.recipe, self.progress, self.fabric.device, self.precision)
+        return write_result(self.recipe, self.folder, self.learner.ema.network, facts, scores)

@@ -179,7 +179,8 @@ class TrainSettings:
         clip_value: largest value of each of the gradient's elements; 0 for no clipping.
         ema: decay of the averaged weights, the ones that are validated and shipped; 0 keeps the raw ones.
         seed: fixes the first weights, the pairs and with them, on a CPU, every bit of the result.
-        precision: ``"fp32"``, or ``"bf16"`` for mixed precision.
+        precision: ``"fp32"``, ``"bf16"`` for mixed precision, or ``"auto"``: bf16 on devices that compute in it natively, fp32 on
+            others, where it would be many times slower.
         compile: compile the network with ``torch.compile``; slow to start, faster to run.
         channels_last: keep maps pixel by pixel in memory; faster wherever it was measured.
         rates: factors of the learning rate for parts of the network, by how the names of their weights begin, for example
@@ -211,7 +212,7 @@ class TrainSettings:
     clip_value: float = 0.0
     ema: float = 0.999
     seed: int = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
     compile: bool = False
     channels_last: bool = True
     rates: dict[str, float] = field(default_factory=dict)

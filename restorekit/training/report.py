@@ -16,7 +16,7 @@ class Reporter:
     """Hears what happens in a run and says nothing."""
 
     @contextmanager
-    def running(self, recipe: Recipe, progress: RunProgress, device: str) -> Iterator[None]:
+    def running(self, recipe: Recipe, progress: RunProgress, place: str) -> Iterator[None]:
         """Called around all steps."""
         yield
 
@@ -49,10 +49,10 @@ class ConsoleReporter(Reporter):
         self.console = console or Console(stderr=True)
 
     @contextmanager
-    def running(self, recipe: Recipe, progress: RunProgress, device: str) -> Iterator[None]:
+    def running(self, recipe: Recipe, progress: RunProgress, place: str) -> Iterator[None]:
         """Show the bar."""
         begin = f"from step {progress.step} " if progress.step else ""
-        self.console.print(f"Training {recipe.name} ({recipe.method}) {begin}on {device}, {recipe.train.precision}")
+        self.console.print(f"Training {recipe.name} ({recipe.method}) {begin}on {place}")
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,8 @@ from restorekit.training.validation import Scores
 from restorekit.zoo import Card, Score, write_card
 
 
-def write_result(
-    recipe: Recipe, folder: Path, network: nn.Module, progress: Progress, scores: Scores | None, device: torch.device
-) -> Path:
-    """Write ``<name>.safetensors`` and ``<name>.toml`` into ``folder`` and return the card's path."""
+def write_result(recipe: Recipe, folder: Path, network: nn.Module, facts: Mapping[str, Any], scores: Scores | None) -> Path:
+    """Write ``<name>.safetensors`` and ``<name>.toml``, which tells the ``facts``, into ``folder``; return the card's path."""
     card = Card(
         name=recipe.name,
         method=recipe.method,
@@ -31,14 +30,14 @@ def write_result(
         licence=recipe.card.licence,
         limits=recipe.card.limits,
         config=to_table(recipe.method_config()),
-        training=training_facts(recipe, progress, device),
+        training=facts,
         scores=() if scores is None or math.isnan(scores.input) else (validation_score(recipe, scores),),
     )
     return write_card(card, network.state_dict(), folder)
 
 
-def training_facts(recipe: Recipe, progress: Progress, device: torch.device) -> dict[str, Any]:
-    """What a card says of how its weights came about."""
+def training_facts(recipe: Recipe, progress: Progress, device: torch.device, precision: str) -> dict[str, Any]:
+    """What a card says of how its weights came about; ``precision`` is the one that was computed in."""
     return {
         "data": recipe.card.data,
         **({"degradation": recipe.data.degradation} if recipe.data.clean else {}),
@@ -48,7 +47,7 @@ def training_facts(recipe: Recipe, progress: Progress, device: torch.device) -> 
         "of_steps": recipe.train.steps,
         "pairs": recipe.train.pairs_before(progress.step),
         "patch": recipe.train.size_at(max(progress.step - 1, 0))[1],
-        "precision": recipe.train.precision,
+        "precision": precision,
         "hours": round(progress.seconds / 3600, 2),
         "hardware": hardware(device),
         "torch": torch.__version__,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.devices import Precision
 from restorekit.inference import Restorer
 from restorekit.inference.backend import TorchBackend
-from restorekit.inference.devices import Precision
 from restorekit.methods import Method, Objective, Paper, Prediction, Tiling
 from restorekit.methods.multi_output import METHOD, MultiOutputConfig
 from tests.goldens.recipe import fill

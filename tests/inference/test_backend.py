@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from restorekit.devices import Precision
 from restorekit.errors import SettingError
 from restorekit.inference.backend import TorchBackend, is_out_of_memory
-from restorekit.inference.devices import Precision
 from restorekit.methods.multi_output import METHOD
 from tests.inference.networks import SHORT, Mean3, network_of, picture
 

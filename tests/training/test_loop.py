@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from restorekit import devices
 from restorekit.data import SyntheticBatches
 from restorekit.errors import CheckpointError, NumericalError, SettingError
 from restorekit.methods import Batch, get_method
@@ -154,6 +155,16 @@ def test_a_loss_that_is_not_finite_ends_the_run(recipe: Recipe, tmp_path: Path) 
 def test_bfloat16_learns_too(recipe: Recipe, tmp_path: Path) -> None:
     card = train(load_recipe(tmp_path / "tiny.toml", ["train.precision=bf16", "train.steps=2"]), tmp_path / "run")
     assert all(value.isfinite().all() and value.dtype == torch.float32 for value in weights(card).values())
+
+
+@pytest.mark.parametrize(("native", "taken"), [(True, "bf16"), (False, "fp32")])
+def test_auto_precision_is_what_the_machine_is_quick_in(
+    native: bool, taken: str, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: native)
+    shorter = load_recipe(tmp_path / "tiny.toml", ["train.precision=auto", "train.steps=1"])
+    card = train(shorter, tmp_path / "run", hardware=Hardware("cpu"))
+    assert card is not None and load_card(card).training["precision"] == taken
 
 
 def test_ema_is_a_running_mean_that_starts_fast() -> None:

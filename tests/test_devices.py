@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from restorekit import devices
+from restorekit.devices import cpu_has_bf16, resolve_device, resolve_precision
 from restorekit.errors import SettingError, UnknownNameError, UsageError
-from restorekit.inference import devices
-from restorekit.inference.devices import cpu_has_bf16, resolve_device, resolve_precision
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda:0"), torch.device("mps")
 
