@@ -92,6 +92,7 @@ class Learner:
 
         Raises:
             NumericalError: if the gradient was not finite in more steps in a row than ``patience``.
+            SettingError: if the network is to be compiled and cannot be.
         """
         torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1_009 + self.fabric.global_rank)
         parts = [self._to_device(part) for part in self._own_parts(batch)]
@@ -99,7 +100,7 @@ class Learner:
         losses = {} if self.discriminator is None else self._teach_discriminator(parts, rate)
         for index, part in enumerate(parts):
             with self.fabric.no_backward_sync(self.wrapped, enabled=index < len(parts) - 1):
-                found = self.objective(self.wrapped, part)
+                found = self._losses(part)
                 self.fabric.backward(torch.stack(list(found.values())).sum() / len(parts))
             for name, value in found.items():
                 losses[name] = losses.get(name, 0) + value.detach() / len(parts)
@@ -111,6 +112,13 @@ class Learner:
         else:
             self._pass_over(step)
         return losses | {"gradient": norm}
+
+    def _losses(self, part: Batch) -> dict[str, Tensor]:
+        try:
+            return self.objective(self.wrapped, part)
+        except torch._dynamo.exc.TorchDynamoException as error:  # also where there is no compiler
+            words = next(iter(str(error).splitlines()), type(error).__name__)
+            raise SettingError(f"this network cannot be compiled here: {words}", "Set train.compile=false") from error
 
     def _teach_discriminator(self, parts: list[Batch], rate: float) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}

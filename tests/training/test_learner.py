@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
 from restorekit.data.videos import VideoTriplets
 from restorekit.errors import SettingError, UnknownNameError
-from restorekit.methods import get_method
+from restorekit.methods import Batch, get_method
 from restorekit.settings import from_table
 from restorekit.training import Recipe
 from restorekit.training.checkpoint import Progress, load, save
@@ -98,3 +98,15 @@ def test_a_checkpoint_of_before_there_was_a_setting_goes_on(card: Path, tmp_path
     del stored["recipe"]["train"]["rates"], stored["recipe"]["data"]["flow"]
     torch.save(stored, tmp_path / "last.pt")
     assert load(tmp_path / "last.pt", recipe)[0].step == 7
+
+
+def test_a_network_that_cannot_be_compiled_is_told(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = learner_of(recipe_for(card))
+
+    def fail(*_: object) -> None:
+        raise torch._dynamo.exc.TorchDynamoException("no compiler found\nand a long story")
+
+    monkeypatch.setattr(learner, "objective", fail)
+    nothing = torch.zeros(2, 3, 4, 4)
+    with pytest.raises(SettingError, match=r"cannot be compiled here: no compiler found\. Set train\.compile=false"):
+        learner.learn(Batch(nothing, nothing, {}), 0)

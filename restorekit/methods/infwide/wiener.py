@@ -98,7 +98,7 @@ def median3x3(x: Tensor) -> Tensor:
     """
     x = F.pad(x, (1, 1, 1, 1), mode="reflect")
     if torch.is_grad_enabled() and x.requires_grad:
-        median: Tensor = _Median.apply(x)  # type: ignore[no-untyped-call]
+        median: Tensor = _Median.apply(x)
         return median
     return _median_of_nine(x)
 
