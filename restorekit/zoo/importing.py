@@ -191,22 +191,27 @@ def _ask(method: Method[Any], found: Found) -> Match | CheckpointError:
     state = {key: value for key, value in state.items() if key in own or id(value) not in numbers}
     if wrong := misfits(state, own):
         return CheckpointError(wrong, _CHECK)
-    if infinite := [key for key, value in state.items() if not bool(torch.isfinite(value).all())]:
+    if other := [key for key, value in state.items() if value.is_floating_point() != own[key].is_floating_point()]:
+        return CheckpointError(f"of another kind of number than the network's: {first(other)}", _CHECK)
+    weights = {key: _narrowed(state[key]) for key in own}
+    if infinite := [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]:
         return CheckpointError(f"not finite: {first(infinite)}", "Train again, or take an earlier checkpoint")
-    return Match(method, config, {key: state[key] for key in own}, found.where)
+    return Match(method, config, weights, found.where)
+
+
+def _narrowed(value: Tensor) -> Tensor:
+    import torch
+
+    return value.float() if value.dtype == torch.float64 else value
 
 
 def _proven(method: Method[Any], config: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights, in single or half precision, after a network took them."""
-    import torch
-
-    weights = {key: value.float() if value.dtype == torch.float64 else value for key, value in state.items()}
+    """The weights, after a network took them."""
     network = method.build(config)
-    own = network.state_dict()
-    if wrong := misfits(weights, own):
+    if wrong := misfits(state, network.state_dict()):
         raise CheckpointError(f"the weights do not fit the network that --set describes: {wrong}", "Leave it out, or correct it")
-    network.load_state_dict(weights)
-    return weights
+    network.load_state_dict(state)
+    return dict(state)
 
 
 def _nearest(found: Found, methods: Sequence[Method[Any]]) -> str | None:

@@ -115,6 +115,17 @@ def test_npz_that_cannot_be_read(tmp_path: Path) -> None:
         read_variables(path)
 
 
+def test_npz_that_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "cbsn.npz"
+    np.savez_compressed(path, **{"DBSN/conv0/kernel": np.zeros((64, 64), np.float32)})
+    content = bytearray(path.read_bytes())
+    start = content.index(b"DBSN/conv0/kernel.npy") + len("DBSN/conv0/kernel.npy") + 24
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as arrays"):
+        read_variables(path)
+
+
 def test_npz_that_would_have_to_be_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "cbsn.npz", **{"DBSN/conv0/kernel": np.array([{}], dtype=object)})
     with pytest.raises(CheckpointError, match="cannot be read as arrays"):

@@ -119,6 +119,16 @@ def test_precision_is_kept_up_to_single(tmp_path: Path, state: State) -> None:
     assert {stored[key].dtype for key in stored if "intro" not in key} == {torch.float16}
 
 
+def test_numbers_that_no_network_can_have(tmp_path: Path, state: State) -> None:
+    too_large = {key: value.double() * 1e300 for key, value in state.items()}
+    torch.save(too_large, tmp_path / "large.pth")
+    with pytest.raises(CheckpointError, match="not finite"):
+        import_checkpoint([tmp_path / "large.pth"], tmp_path / "mine.toml")
+    torch.save({key: value.long() for key, value in state.items()}, tmp_path / "whole.pth")
+    with pytest.raises(CheckpointError, match="of another kind of number"):
+        import_checkpoint([tmp_path / "whole.pth"], tmp_path / "mine.toml")
+
+
 def test_what_no_key_tells_can_be_said(tmp_path: Path, state: State) -> None:
     torch.save(state, tmp_path / "net.pth")
     card = import_checkpoint([tmp_path / "net.pth"], tmp_path / "mine.toml", settings=["answer=1", "train_size=[64, 64]"])
