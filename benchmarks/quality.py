@@ -37,6 +37,7 @@ from restorekit.evaluation import (
     Subject,
     as_it_is,
     evaluate_samples,
+    find_pairs,
     from_baseline,
     from_restorer,
     report_page,
@@ -102,7 +103,7 @@ TASKS = {
     "desnow": Task((Trial("snow", "snow"),), ("tv",)),
     "dehaze": Task((Trial("haze", "haze"),), ("dark-channel",)),
     "deraindrop": Task((Trial("raindrops", "raindrop"),), ("tv",)),
-    "dereflect": Task((Trial("reflection", "reflection"),), leaves_alone="no pane, left alone"),
+    "dereflect": Task((Trial("reflection", "reflection"),), ("tv",), "no pane, left alone"),
     "weather": Task(
         (Trial("rain", "rain"), Trial("snow", "snow"), Trial("haze", "haze"), Trial("raindrops", "raindrop")),
         ("dark-channel",),
@@ -132,10 +133,8 @@ def untouched(folders: Sequence[Path]) -> Iterator[Sample]:
 
 
 def pairs(inputs: Path, targets: Path) -> Iterator[Sample]:
-    partner = {path.stem: path for path in find_images([targets])}
-    for path in find_images([inputs]):
-        image, target = (load_rgb(p).permute(1, 2, 0).numpy() for p in (path, partner[path.stem]))
-        yield Sample(path.stem, image, target)
+    for pair in find_pairs(inputs, targets):
+        yield Sample(pair.name, *(load_rgb(path).permute(1, 2, 0).numpy() for path in pair.files))
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

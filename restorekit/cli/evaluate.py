@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from restorekit.evaluation import Gallery, Pair, Report, Score, Subject
+
+_OF_IMAGES = ("layout", "candidates", "psf", "metric", "colour", "border", "round", "align", "shift_search")
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +49,7 @@ def evaluate(
         if compared.protocol in DEPTH_PROTOCOLS:
             scores = _score_depth(subject, compared, depth, counted)
         else:
-            scores = _score_images(subject, compared, engine, gallery, counted)
+            scores = _score_images(subject, compared, depth, engine, gallery, counted)
     for note in scores.notes:
         console.say(note)
     _write_files(scores, gallery, result, subject)
@@ -61,14 +64,17 @@ def evaluate(
 def _score_images(
     subject: SubjectOptions,
     compared: ProtocolOptions,
+    depth: DepthOptions,
     engine: EngineOptions,
     gallery: Gallery | None,
     counted: Callable[[int, int], None],
 ) -> Report:
     from restorekit.evaluation import INPUT, RESTORED, Alignment, as_it_is, evaluate_files
 
+    _refuse(depth, ("inverse", "depth_scale"), "is about depth maps", "Name a protocol of depth, or leave it out")
     bundle = compared.bundle()
-    pairs = _pairs(subject)
+    problems: list[str] = []
+    pairs = _pairs(subject, compared, problems)
     subjects = _subjects(subject, engine, exact=not bundle.protocol.eight_bit or bundle.protocol.truncate)
     subjects = subjects or [as_it_is(INPUT if subject.layout else RESTORED)]
 
@@ -84,22 +90,27 @@ def _score_images(
         psf=subject.psf,
         gallery=gallery,
         progress=progress,
+        problems=problems,
     )
 
 
-def _pairs(subject: SubjectOptions) -> list[Pair]:
+def _pairs(subject: SubjectOptions, compared: ProtocolOptions, problems: list[str]) -> list[Pair]:
     from restorekit.evaluation import find_layout_pairs, find_pairs
 
     if subject.layout is not None and subject.targets is None:
         return find_layout_pairs(subject.images, subject.layout, subject.split)
-    return find_pairs(subject.images, _targets(subject))
+    if subject.targets is None and not compared.needs_targets:
+        _refuse(compared, ("align", "shift_search"), "lays images over their targets", "Name the targets, or leave it out")
+        return find_pairs(subject.images, None, problems=problems)
+    remedy = "Name the targets too, say with --layout how the data set lies, or take only --metric brisque, which needs none"
+    return find_pairs(subject.images, _targets(subject, remedy), problems=problems)
 
 
-def _targets(subject: SubjectOptions) -> Path:
+def _targets(subject: SubjectOptions, remedy: str) -> Path:
     from restorekit.errors import UsageError
 
     if subject.targets is None:
-        raise UsageError("there is nothing to compare with", "Name the targets too, or say with --layout how the data set lies")
+        raise UsageError("there is nothing to compare with", remedy)
     if subject.layout is not None:
         raise UsageError("a layout says already where the targets are", "Leave out TARGETS or --layout")
     return subject.targets
@@ -113,14 +124,25 @@ def _score_depth(
 
     if subject.model or subject.baseline:
         raise UsageError("depth is scored from maps on disk, not with a model", "Write the maps first, then leave out the model")
+    for options in (subject, compared):
+        _refuse(options, _OF_IMAGES, "is about images, not depth maps", "Leave it out")
     return evaluate_depth(
         subject.images,
-        _targets(subject),
+        _targets(subject, "Name the true depths too"),
         get_depth_protocol(compared.protocol),
         inverse=depth.inverse,
         scale=depth.depth_scale,
         progress=lambda number, total, newest: counted(number, total),
     )
+
+
+def _refuse(options: object, names: Iterable[str], why: str, remedy: str) -> None:
+    """Raise ``UsageError`` if one of these options was given, for it would change nothing."""
+    from restorekit.errors import UsageError
+
+    for option in fields(options):  # type: ignore[arg-type]
+        if option.name in names and getattr(options, option.name) != option.default:
+            raise UsageError(f"--{option.name.replace('_', '-')} {why}", remedy)
 
 
 def _subjects(options: SubjectOptions, engine: EngineOptions, exact: bool) -> list[Subject]:

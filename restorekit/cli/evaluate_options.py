@@ -69,7 +69,7 @@ class SubjectOptions:
         Path | None,
         typer.Argument(
             metavar="TARGETS",
-            help="Folder of what they should be, paired by name; or one file. Not with --layout.",
+            help="Folder of what they should be, paired by name; or one file. Not with --layout; brisque needs none.",
             show_default=False,
         ),
     ] = None
@@ -137,7 +137,7 @@ class ProtocolOptions:
         list[str] | None,
         typer.Option(
             metavar="NAME,...",
-            help="psnr, ssim, ms-ssim, lpips, lpips-vgg, lpips-squeeze, dists; by default the protocol's.",
+            help="psnr, ssim, ms-ssim, lpips, lpips-vgg, lpips-squeeze, dists, brisque; by default the protocol's.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None
@@ -173,6 +173,14 @@ class ProtocolOptions:
             min=0, metavar="N", help="Take the best of all shifts up to N pixels, as for the Levin set.", rich_help_panel=PROTOCOL
         ),
     ] = 0
+
+    @property
+    def needs_targets(self) -> bool:
+        """Whether a metric is asked for that compares with a target; the protocols' own all do."""
+        from restorekit.evaluation import get_metric
+
+        named = [get_metric(name) for name in split(self.metric)]
+        return not named or any(metric.target for metric in named)
 
     def bundle(self) -> Bundle:
         """The protocol as named, with what was asked to be otherwise."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def print_scores(scores: Report, protocol: str) -> None:
     """Means and medians, the worst images, and the scores of candidates if there are any, to standard output."""
     count = len(scores.images)
-    title = f"{protocol}: {scores.protocol.name}; {count} {'image' if count == 1 else 'images'}"
+    title = f"{protocol}: {scores.protocol_name}; {count} {'image' if count == 1 else 'images'}"
     tables: list[RenderableType] = [title, _summary(scores), "", _worst(scores)]
     if heads := _heads(scores):
         tables += ["", heads]

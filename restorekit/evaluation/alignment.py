@@ -32,6 +32,12 @@ class Alignment:
         if self.shift < 0:
             raise UsageError(f"a shift cannot be {self.shift} pixels", "Use 0 or more")
 
+    @property
+    def name(self) -> str:
+        """For tables: ``"cut to common size, best shift up to 5 pixels"``; empty if nothing is done."""
+        cut = ["cut to common size"] if self.sizes == "crop" else []
+        return ", ".join(cut + ([f"best shift up to {self.shift} pixels"] if self.shift else []))
+
     def apply(self, name: str, image: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
         """Both, ``(1, C, H, W)``, one over the other; :class:`~restorekit.errors.DataError` if their sizes forbid it."""
         if image.shape[2:] != target.shape[2:]:

@@ -63,7 +63,7 @@ def read_versions(paths: Sequence[Path], labels: Sequence[str] = (), max_pixels:
     names: dict[str, list[Path]] = {}
     for path in paths[1:]:
         for pair in find_pairs(paths[0], path):
-            names.setdefault(pair.name, [pair.image]).append(pair.target)
+            names.setdefault(pair.name, [pair.image]).extend(pair.files[1:])
     return [Versions(name, _read(files, labels, max_pixels)) for name, files in sorted(names.items())]
 
 

@@ -75,7 +75,7 @@ def evaluate_depth(
     pairs = find_pairs(Path(predictions), Path(truths), _is_depth_map)
     scores = []
     for number, pair in enumerate(pairs, 1):
-        truth, predicted = (_tensor(read_depth(path, scale)) for path in (pair.target, pair.image))
+        predicted, truth = (_tensor(read_depth(path, scale)) for path in pair.files)
         if not bool((predicted > 0).all()):
             raise DataError(f"{pair.image} holds depths that are not positive", "Predict a depth for every pixel")
         height, width = truth.shape[-2:]

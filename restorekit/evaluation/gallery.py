@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 
 from restorekit import images
 from restorekit.evaluation.measures import scale_of
-from restorekit.evaluation.report import PSNR_CEILING, Score
+from restorekit.evaluation.report import Score, capped
 from restorekit.evaluation.subjects import INPUT, Picture, as_image
 
 TARGET = "target"
@@ -89,14 +89,17 @@ class Gallery:
     _kept: list[tuple[float, int, Exhibit]] = field(default_factory=list)
     _seen: int = 0
 
-    def offer(self, name: str, pictures: Mapping[str, Picture], target: Picture, scores: Sequence[Score]) -> None:
+    def offer(self, name: str, pictures: Mapping[str, Picture], target: Picture | None, scores: Sequence[Score]) -> None:
         """Keep the pictures if the image is among the worst so far: those whose first subject gained least, or scored worst."""
         badness = _badness(scores)
         self._seen += 1
         if len(self._kept) == self.policy.count and badness <= self._kept[-1][0]:
             return
         main = next((score.subject for score in scores if score.subject != INPUT), scores[0].subject)
-        exhibit = make_exhibit(name, {**pictures, TARGET: target}, main, TARGET, self.policy.pixels)
+        if target is not None:
+            exhibit = make_exhibit(name, {**pictures, TARGET: target}, main, TARGET, self.policy.pixels)
+        else:
+            exhibit = make_exhibit(name, pictures, main, INPUT if INPUT in pictures else main, self.policy.pixels)
         self._kept = sorted([*self._kept, (badness, -self._seen, exhibit)], key=lambda item: item[:2], reverse=True)
         del self._kept[self.policy.count :]
 
@@ -120,11 +123,14 @@ def make_exhibit(name: str, pictures: Mapping[str, Picture], main: str, referenc
     window = find_window(arrays[main], arrays[reference], pixels)
     left, top, wide, high = window
     parts = {label: np.ascontiguousarray(array[top : top + high, left : left + wide]) for label, array in arrays.items()}
-    return Exhibit(name, (width, height), window, parts, "where the error is largest")
+    why = "where the error is largest" if reference == TARGET else "where it changed most"
+    return Exhibit(name, (width, height), window, parts, "" if main == reference else why)
 
 
 def find_window(a: Pixels, b: Pixels, pixels: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height of the window of at most ``pixels`` pixels with the largest square error; all if it fits."""
+    """Left, top, width and height of the window of at most ``pixels`` pixels with the largest square error; all if it fits, and
+    the middle if there is no error.
+    """
     height, width = a.shape[:2]
     if height * width <= pixels and max(height, width) <= _WEBP_SIDE:
         return 0, 0, width, height
@@ -134,6 +140,8 @@ def find_window(a: Pixels, b: Pixels, pixels: int) -> tuple[int, int, int, int]:
     error = np.square(a.astype(np.float32) - b).mean(2)
     sums = cv2.integral(error)
     inside = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+    if not inside.any():
+        return (width - wide) // 2, (height - high) // 2, wide, high
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     return int(left), int(top), wide, high
 
@@ -180,7 +188,7 @@ def _badness(scores: Sequence[Score]) -> float:
     """Higher for worse: the loss of the first subject against the input, or its score turned round."""
     metric = next(iter(scores[0].values))
     sign = -1 if scale_of(metric).higher else 1
-    by_subject = {score.subject: min(score.values[metric], PSNR_CEILING) for score in scores}
+    by_subject = {score.subject: capped(score.values[metric], metric) for score in scores}
     main = next((subject for subject in by_subject if subject != INPUT), None)
     if main is None:
         return sign * by_subject[INPUT]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from restorekit import metrics
-from restorekit.errors import DataError, RestoreKitError, SettingError, UnknownNameError
+from restorekit.errors import DataError, RestoreKitError, SettingError, UnknownNameError, UsageError
 from restorekit.evaluation.protocol import Protocol
-from restorekit.metrics import learned, multiscale, structural
+from restorekit.metrics import learned, multiscale, structural, unreferenced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,17 +32,19 @@ class Scale:
 
 @dataclass(frozen=True)
 class Metric(Scale):
-    """A metric of an image against its target.
+    """A metric of an image against its target, or of an image alone.
 
     Attributes:
         compute: gives the scores of two batches ``(B, C, H, W)`` in [0, 1], as they were read, under a protocol.
         minimum: the smallest side it can be taken of, border not counted.
         needs: raises what stands in the way of it on this machine.
+        target: whether it looks at the second batch.
     """
 
     compute: Callable[[Tensor, Tensor, Protocol], Tensor]
     minimum: int = 1
     needs: Callable[[], None] = lambda: None
+    target: bool = True
 
 
 def _psnr(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
@@ -64,20 +66,23 @@ def _ms_ssim(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
 
 def _lpips(backbone: learned.Backbone) -> Metric:
     def compute(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
-        return metrics.lpips(*_colours(a, b, protocol), backbone)
+        return metrics.lpips(_colours(a, protocol), _colours(b, protocol), backbone)
 
     title = {"alex": "LPIPS", "vgg": "LPIPS (VGG)", "squeeze": "LPIPS (SqueezeNet)"}[backbone]
     return Metric(title, 4, False, compute, learned.MINIMUM, lambda: metrics.require_backbone(backbone))
 
 
 def _dists(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
-    return metrics.dists(*_colours(a, b, protocol))
+    return metrics.dists(_colours(a, protocol), _colours(b, protocol))
 
 
-def _colours(a: Tensor, b: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """Three channels, whatever the protocol's colour: networks were trained on nothing else."""
-    a, b = (protocol.prepare_colours(x).expand(-1, 3, -1, -1) for x in (a, b))
-    return a, b
+def _brisque(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
+    return metrics.brisque(_colours(a, protocol))
+
+
+def _colours(image: Tensor, protocol: Protocol) -> Tensor:
+    """Three channels, whatever the protocol's colour: these metrics were made for nothing else."""
+    return protocol.prepare_colours(image).expand(-1, 3, -1, -1)
 
 
 METRICS = {
@@ -88,6 +93,7 @@ METRICS = {
     "lpips-vgg": _lpips("vgg"),
     "lpips-squeeze": _lpips("squeeze"),
     "dists": Metric("DISTS", 4, False, _dists, learned.MINIMUM, lambda: metrics.require_backbone("vgg")),
+    "brisque": Metric("BRISQUE", 2, False, _brisque, unreferenced.MINIMUM, metrics.require_brisque, target=False),
 }
 """The metrics ``restorekit evaluate --metric`` takes."""
 
@@ -97,7 +103,12 @@ DEFAULT = ("psnr", "ssim")
 
 
 def get_metric(name: str) -> Metric:
-    """The metric of that name; :class:`~restorekit.errors.UnknownNameError` if there is none."""
+    """The metric of that name; :class:`~restorekit.errors.UsageError` if there is none."""
+    if name == "niqe":
+        raise UsageError(
+            "NIQE cannot be taken: no maintained library under a free licence has it",
+            "Take brisque, which needs no target either",
+        )
     if name not in METRICS:
         raise UnknownNameError("metric", name, METRICS)
     return METRICS[name]
@@ -110,11 +121,18 @@ def scale_of(name: str) -> Scale:
     return get_metric(name)
 
 
+def check_targets(names: Sequence[str]) -> None:
+    """Raise ``UsageError`` for a metric that cannot be taken without a target."""
+    for metric in map(get_metric, names):
+        if metric.target:
+            raise UsageError(f"{metric.label} compares with a target, and there is none", "Name the targets, or take brisque")
+
+
 def usable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those of the metrics that can be taken on this machine, and for each of the others a sentence that says why not.
 
     Raises:
-        UnknownNameError: for a name no metric has.
+        UsageError: for a name no metric has, or for no names.
         DataError: if none can be taken.
     """
     found, notes = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from restorekit import images
 from restorekit.data import get_layout
 from restorekit.errors import DataError, ImageError
 from restorekit.evaluation.alignment import Alignment
-from restorekit.evaluation.measures import DEFAULT, get_metric
+from restorekit.evaluation.measures import DEFAULT, check_targets, get_metric
 from restorekit.evaluation.protocol import Protocol
 
 _LISTED = 50
+_BY_NAME = "Pair images by name: a/photo.png with a/photo.jpg"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image to be scored, and its target.
+    """An image to be scored, and its target, if it has one.
 
     Attributes:
         name: the path below the folder, without the extension, with forward slashes.
@@ -28,28 +29,48 @@ class Pair:
 
     name: str
     image: Path
-    target: Path
+    target: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image, and its target if it has one."""
+        return (self.image,) if self.target is None else (self.image, self.target)
 
 
-def find_pairs(restored: Path, targets: Path, accepts: Callable[[Path], bool] = images.is_image_path) -> list[Pair]:
+def find_pairs(
+    restored: Path,
+    targets: Path | None,
+    accepts: Callable[[Path], bool] = images.is_image_path,
+    problems: list[str] | None = None,
+) -> list[Pair]:
     """Pair the images of two folders by their path below the folder, whatever their extensions; or two files.
 
     Hidden files and what ``accepts`` refuses, by default all that is not an image, are passed over.
 
+    Args:
+        restored: a folder, or one file.
+        targets: the same; None if there are none.
+        accepts: whether a file counts.
+        problems: takes what does not pair, for :func:`check_pairs` to tell with all else; None to have it raised.
+
     Raises:
         DataError: naming every image without a partner and every name that occurs twice.
     """
-    for path in (restored, targets):
+    for path in filter(None, (restored, targets)):
         if not path.exists():
             raise DataError(f"{path} does not exist", "Check the path")
-    if restored.is_file() and targets.is_file():
+    if restored.is_file() and (targets is None or targets.is_file()):
         return [Pair(restored.stem, restored, targets)]
-    problems: list[str] = []
-    found, wanted = (_by_name(folder, accepts, problems) for folder in (restored, targets))
-    problems += [f"{found[name]} has no partner in {targets}" for name in sorted(found.keys() - wanted.keys())]
-    problems += [f"{wanted[name]} has no partner in {restored}" for name in sorted(wanted.keys() - found.keys())]
-    _raise(problems, "Pair images by name: a/photo.png with a/photo.jpg")
-    return [Pair(name, found[name], wanted[name]) for name in sorted(found)]
+    wrong: list[str] = []
+    found = _by_name(restored, accepts, wrong)
+    wanted: Mapping[str, Path | None] = _by_name(targets, accepts, wrong) if targets else dict.fromkeys(found)
+    wrong += [f"{found[name]} has no partner in {targets}" for name in sorted(found.keys() - wanted.keys())]
+    wrong += [f"{wanted[name]} has no partner in {restored}" for name in sorted(wanted.keys() - found.keys())]
+    if problems is None:
+        _raise(wrong, _BY_NAME)
+    else:
+        problems += wrong
+    return [Pair(name, found[name], wanted[name]) for name in sorted(found.keys() & wanted.keys())]
 
 
 def find_layout_pairs(root: Path, layout: str, split: str = "test") -> list[Pair]:
@@ -75,19 +96,30 @@ def check_pairs(
     *,
     metrics: Sequence[str] = DEFAULT,
     alignment: Alignment | None = None,
+    problems: Sequence[str] = (),
 ) -> None:
     """Read every file once, so that nothing is found to be wrong after an hour of work.
 
+    Args:
+        pairs: the files.
+        protocol: what is to be compared.
+        max_pixels: largest image to read, in pixels; None for no limit.
+        metrics: what is to be measured.
+        alignment: what is to be done about images that do not lie over their targets; None for nothing.
+        problems: what :func:`find_pairs` found.
+
     Raises:
-        DataError: naming every file that cannot be read and every pair that cannot be compared under ``protocol``.
+        DataError: naming all of ``problems``, every file that cannot be read and every pair that cannot be compared.
+        UsageError: if a metric needs a target and a pair has none.
     """
-    alignment = alignment or Alignment()
-    problems: list[str] = []
+    if any(pair.target is None for pair in pairs):
+        check_targets(metrics)
+    wrong: list[str] = []
     for pair in pairs:
-        sizes = [size for path in (pair.image, pair.target) if (size := _size(path, max_pixels, problems)) is not None]
-        if len(sizes) == 2:
-            problems += _mismatch(pair, sizes[0], sizes[1], protocol, metrics, alignment)
-    _raise(problems, "Correct or remove these files")
+        sizes = [size for path in pair.files if (size := _size(path, max_pixels, wrong)) is not None]
+        if len(sizes) == len(pair.files):
+            wrong += _mismatch(pair, sizes[0], sizes[-1], protocol, metrics, alignment or Alignment())
+    _raise([*problems, *wrong], "Correct or remove these files" if wrong else _BY_NAME)
 
 
 def _by_name(folder: Path, accepts: Callable[[Path], bool], problems: list[str]) -> dict[str, Path]:

@@ -20,6 +20,7 @@ from restorekit.evaluation.subjects import INPUT
 from restorekit.metrics import best_overall, best_single
 
 if TYPE_CHECKING:
+    from restorekit.evaluation.alignment import Alignment
     from restorekit.evaluation.protocol import DepthProtocol, Protocol
 
 PSNR_CEILING = 100.0
@@ -90,6 +91,7 @@ class Report:
         subjects: what was scored, in order.
         scores: one for each image and subject, images in order.
         notes: what did not go as asked.
+        alignment: what was done about images that did not lie over their targets; None where nothing could be, as with depth.
     """
 
     protocol: Protocol | DepthProtocol
@@ -97,6 +99,12 @@ class Report:
     subjects: tuple[str, ...]
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()
+    alignment: Alignment | None = None
+
+    @property
+    def protocol_name(self) -> str:
+        """For tables: the protocol's, and what was done to lay images over their targets."""
+        return ", ".join(filter(None, [self.protocol.name, self.alignment.name if self.alignment else ""]))
 
     @cached_property
     def images(self) -> tuple[str, ...]:
@@ -116,8 +124,8 @@ class Report:
         """By image, how much better a subject scores than another with a metric, by default the first; positive is better."""
         metric = metric or self.metrics[0]
         sign = 1 if scale_of(metric).higher else -1
-        before = {score.name: _capped(score.values[metric], metric) for score in self.of(over)}
-        return {s.name: sign * (_capped(s.values[metric], metric) - before[s.name]) for s in self.of(subject)}
+        before = {score.name: capped(score.values[metric], metric) for score in self.of(over)}
+        return {s.name: sign * (capped(s.values[metric], metric) - before[s.name]) for s in self.of(subject)}
 
     def difference(self, subject: str, over: str = INPUT, metric: str | None = None) -> Difference:
         """The mean of :meth:`gains`, with its interval."""
@@ -147,7 +155,11 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values; what is not finite (the PSNR of equal images) becomes None, as JSON has no word for it."""
         return {
-            "protocol": {"name": self.protocol.name, **asdict(self.protocol)},
+            "protocol": {
+                "name": self.protocol_name,
+                **asdict(self.protocol),
+                **({"alignment": asdict(self.alignment)} if self.alignment else {}),
+            },
             "metrics": [
                 {"name": name, "label": scale_of(name).label, "higher_is_better": scale_of(name).higher} for name in self.metrics
             ],
@@ -156,9 +168,7 @@ class Report:
             "differences": [
                 {"subject": a, "over": b, "metric": self.metrics[0], **asdict(self.difference(a, b))} for a, b in self._contests
             ],
-            "images": [
-                {"name": name, "scores": {s.subject: _finite(s.values) for s in self._by_image[name]}} for name in self.images
-            ],
+            "images": [self._image_to_dict(name) for name in self.images],
             "notes": list(self.notes),
         }
 
@@ -167,11 +177,13 @@ class Report:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def to_csv(self) -> str:
-        """One line for each image and subject: ``image,subject,psnr,ssim``; what is not finite is ``inf``."""
+        """One line for each image and subject: ``image,subject,psnr,ssim,protocol``; what is not finite is ``inf``."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", "subject", *self.metrics])
-        writer.writerows([s.name, s.subject, *(repr(s.values[metric]) for metric in self.metrics)] for s in self.scores)
+        writer.writerow(["image", "subject", *self.metrics, "protocol"])
+        for score in self.scores:
+            values = (repr(score.values[metric]) for metric in self.metrics)
+            writer.writerow([score.name, score.subject, *values, self.protocol_name])
         return text.getvalue()
 
     @cached_property
@@ -192,9 +204,18 @@ class Report:
         heads = self.heads(subject)
         return {
             "name": subject,
-            "summary": {metric: _finite(asdict(summary)) for metric, summary in self.summary(subject).items()},
+            "summary": {metric: _all_finite(asdict(summary)) for metric, summary in self.summary(subject).items()},
             "worst": [name for name, _ in self.worst(subject)],
-            **({"heads": asdict(heads)} if heads else {}),
+            **({"heads": _all_finite(asdict(heads))} if heads else {}),
+        }
+
+    def _image_to_dict(self, name: str) -> dict[str, Any]:
+        scores = self._by_image[name]
+        heads = {score.subject: list(map(_finite, score.candidates)) for score in scores if score.candidates}
+        return {
+            "name": name,
+            "scores": {score.subject: _all_finite(score.values) for score in scores},
+            **({"candidates": heads} if heads else {}),
         }
 
 
@@ -204,9 +225,14 @@ def _summarise(values: Mapping[str, float], metric: str) -> Summary:
     return Summary(statistics.fmean(numbers), statistics.median(numbers), values[worst], worst)
 
 
-def _capped(value: float, metric: str) -> float:
+def capped(value: float, metric: str) -> float:
+    """A score as differences take it: the PSNR of equal images is :data:`PSNR_CEILING`."""
     return min(value, PSNR_CEILING) if metric == "psnr" else value
 
 
-def _finite(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in table.items()}
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _all_finite(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _finite(value) for key, value in table.items()}

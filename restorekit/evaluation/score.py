@@ -13,7 +13,7 @@ from restorekit import images
 from restorekit.errors import DataError
 from restorekit.evaluation.alignment import Alignment
 from restorekit.evaluation.gallery import Gallery
-from restorekit.evaluation.measures import DEFAULT, get_metric, usable
+from restorekit.evaluation.measures import DEFAULT, check_targets, get_metric, usable
 from restorekit.evaluation.pairs import Pair, check_pairs, find_pairs
 from restorekit.evaluation.protocol import Protocol
 from restorekit.evaluation.report import Report, Score
@@ -26,7 +26,7 @@ Progress = Callable[[int, int, Score], None]
 
 def evaluate(
     restored: str | Path,
-    targets: str | Path,
+    targets: str | Path | None,
     protocol: Protocol | None = None,
     *,
     subjects: Sequence[Subject] = (),
@@ -37,11 +37,11 @@ def evaluate(
     progress: Progress | None = None,
     max_pixels: int | None = images.DEFAULT_MAX_PIXELS,
 ) -> Report:
-    """Score restored images against what they should look like.
+    """Score restored images against what they should look like, or, with metrics that need no target, by themselves.
 
     Args:
         restored: a folder, sub-folders included, or one file.
-        targets: a folder with the same names (extensions may differ), or one file.
+        targets: a folder with the same names (extensions may differ), or one file; None if nobody knows.
         protocol: what is compared; None for RGB, no border, rounded to 8 bits.
         subjects: given, ``restored`` holds images that still are to be restored, and these restore them, for example
             ``from_restorer(restorer)`` or ``from_baseline("nlm")``. The inputs are scored too, so that the report tells what was
@@ -57,9 +57,11 @@ def evaluate(
     Raises:
         DataError: naming everything that is wrong with the pairs, before anything is restored or scored; or an image whose
             restoration has another size.
+        UsageError: for a metric that needs a target where there is none.
     """
+    problems: list[str] = []
     return evaluate_files(
-        find_pairs(Path(restored), Path(targets)),
+        find_pairs(Path(restored), None if targets is None else Path(targets), problems=problems),
         protocol,
         subjects=subjects or (as_it_is(RESTORED),),
         metrics=metrics,
@@ -68,6 +70,7 @@ def evaluate(
         gallery=gallery,
         progress=progress,
         max_pixels=max_pixels,
+        problems=problems,
     )
 
 
@@ -82,21 +85,24 @@ def evaluate_files(
     gallery: Gallery | None = None,
     progress: Progress | None = None,
     max_pixels: int | None = images.DEFAULT_MAX_PIXELS,
+    problems: Sequence[str] = (),
 ) -> Report:
     """The same as :func:`evaluate` for pairs that were found some other way, for example by :func:`find_layout_pairs`.
 
-    The inputs are scored too, unless a subject has the name :data:`RESTORED`: then the images were restored before.
+    The inputs are scored too, unless a subject has the name :data:`RESTORED`: then the images were restored before. ``problems``
+    are told with all else that is wrong, see :func:`find_pairs`.
     """
-    protocol, alignment = protocol or Protocol(), alignment or Alignment()
+    protocol = protocol or Protocol()
     metrics, notes = usable(metrics)
-    check_pairs(pairs, protocol, max_pixels, metrics=metrics, alignment=alignment)
+    check_pairs(pairs, protocol, max_pixels, metrics=metrics, alignment=alignment, problems=problems)
     kernels = _find_psfs(pairs, None if psf is None else Path(psf))
     if not {INPUT, RESTORED} & {subject.name for subject in subjects}:
         subjects = (as_it_is(INPUT), *subjects)
 
     def samples() -> Iterator[Sample]:
         for pair in pairs:
-            image, target = (images.read(path, max_pixels=max_pixels) for path in (pair.image, pair.target))
+            target = None if pair.target is None else images.read(pair.target, max_pixels=max_pixels)
+            image = images.read(pair.image, max_pixels=max_pixels)
             yield Sample(pair.name, image, target, read_psf(kernels[pair.name]) if kernels else None)
 
     report = evaluate_samples(
@@ -146,13 +152,15 @@ def evaluate_samples(
 
     Raises:
         DataError: when sizes differ, or there is no sample.
-        UsageError: when there is no subject, or two have one name.
+        UsageError: when there is no subject, or two have one name, or a metric needs a target that a sample has not.
     """
     check_subjects(subjects)
-    protocol = protocol or Protocol()
+    protocol, alignment = protocol or Protocol(), alignment or Alignment()
     metrics, notes = usable(metrics)
     scores: list[Score] = []
     for number, sample in enumerate(samples, 1):
+        if sample.target is None:
+            check_targets(metrics)
         pictures: dict[str, Picture] = {}
         for subject in subjects:
             answer = subject.restore(sample)
@@ -165,7 +173,7 @@ def evaluate_samples(
             gallery.offer(sample.name, pictures, sample.target, scores[-len(subjects) :])
     if not scores:
         raise DataError("there are no images to score")
-    return Report(protocol, metrics, tuple(subject.name for subject in subjects), tuple(scores), notes)
+    return Report(protocol, metrics, tuple(subject.name for subject in subjects), tuple(scores), notes, alignment)
 
 
 def score_pair(
@@ -183,7 +191,7 @@ def score_pair(
     Raises:
         DataError: when the sizes differ.
     """
-    return _score(Sample(name, restored, target), RESTORED, restored, (), protocol, metrics, alignment)
+    return _score(Sample(name, restored, target), RESTORED, restored, (), protocol, metrics, alignment or Alignment())
 
 
 @torch.no_grad()
@@ -194,15 +202,20 @@ def _score(
     candidates: Sequence[Picture],
     protocol: Protocol,
     metrics: Sequence[str],
-    alignment: Alignment | None,
+    alignment: Alignment,
 ) -> Score:
-    target = _tensor(sample.target)
+    target = None if sample.target is None else _tensor(sample.target)
 
     def measure(picture: Picture, names: Sequence[str]) -> dict[str, float]:
-        channels = max(target.shape[1], (image := _tensor(picture)).shape[1])
-        a, b = (x.expand(-1, channels, -1, -1) for x in (image, target))
-        a, b = (alignment or Alignment()).apply(sample.name, a, b, protocol)
-        return {name: float(get_metric(name).compute(a, b, protocol)) for name in names}
+        a = b = _tensor(picture)
+        if target is not None:
+            channels = max(a.shape[1], target.shape[1])
+            a, b = (x.expand(-1, channels, -1, -1) for x in (a, target))
+            a, b = alignment.apply(sample.name, a, b, protocol)
+        try:
+            return {name: float(get_metric(name).compute(a, b, protocol)) for name in names}
+        except DataError as error:
+            raise DataError(f"{sample.name}, {subject}: {error.problem}", error.remedy) from None
 
     heads = tuple(measure(candidate, metrics[:1])[metrics[0]] for candidate in candidates)
     return Score(sample.name, subject, measure(picture, metrics), heads)

@@ -28,7 +28,7 @@ Picture = images.Image | NDArray[Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """An image to be restored, or restored already, and what it should look like.
+    """An image to be restored, or restored already, and what it should look like, if anybody knows.
 
     Attributes:
         name: what tables call it.
@@ -39,7 +39,7 @@ class Sample:
 
     name: str
     image: Picture
-    target: Picture
+    target: Picture | None = None
     psf: NDArray[Any] | None = None
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import DataError, UsageError
+from restorekit.metrics.hub import hub_file, require_file
 from restorekit.metrics.shapes import check_pair
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def backbone_file(backbone: Backbone) -> Path:
     from torchvision.models import get_model_weights
 
     url: str = get_model_weights(_ARCHITECTURES[backbone]).DEFAULT.url
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    return hub_file(url)
 
 
 def require_backbone(backbone: Backbone) -> None:
@@ -43,11 +44,7 @@ def require_backbone(backbone: Backbone) -> None:
         DataError: if they are missing, or are not what their name says: it carries the beginning of their SHA-256.
     """
     path = backbone_file(backbone)
-    if not path.is_file():
-        fetch = f"torchvision.models.{_ARCHITECTURES[backbone]}(weights='DEFAULT')"
-        raise DataError(
-            f"the weights {path.name} are not on this machine", f"Fetch them once with {fetch}, or put them at {path}"
-        )
+    require_file(path, f"torchvision.models.{_ARCHITECTURES[backbone]}(weights='DEFAULT')")
     if not _digest(path).startswith(path.stem.rsplit("-", 1)[-1]):
         raise DataError(f"{path} is damaged: its checksum is not the one in its name", "Fetch it again")
 

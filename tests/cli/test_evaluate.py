@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from tests.cli.conftest import Run, pixels, save_photo
+from tests.metrics.support_vectors import write_support_vectors
 
 
 @pytest.fixture
@@ -50,7 +51,9 @@ def test_models_and_baselines_are_scored_with_their_inputs(run: Run, card: Path)
     assert [subject["name"] for subject in report["subjects"]] == ["input", "tiny", "nlm"]
     before, after = (subject["summary"]["psnr"]["mean"] for subject in report["subjects"][:2])
     assert before == pytest.approx(34.15, abs=0.01) and after != before
+    every = [image["candidates"]["tiny"] for image in report["images"]]
     heads = report["subjects"][1]["heads"]
+    assert heads["best_overall"] == pytest.approx(sum(map(max, every)) / 2)
     assert heads["best_overall"] >= heads["best_single"] >= heads["mean"]
     table = run(*arguments).stdout
     assert "95 % interval" in table and "best overall (chosen by the target)" in table and "worst of tiny" in table
@@ -72,7 +75,7 @@ def test_files_for_people_and_machines(run: Run, card: Path) -> None:
     result = run("evaluate", "brighter", "targets", "-m", card, "--csv", "out/scores.csv", "--report", "out/report.html")
     assert result.exit_code == 0
     lines = Path("out/scores.csv").read_text().splitlines()
-    assert lines[0] == "image,subject,psnr,ssim" and len(lines) == 5
+    assert lines[0] == "image,subject,psnr,ssim,protocol" and len(lines) == 5
     assert run("evaluate", "brighter", "targets", "--csv", "-").stdout.splitlines()[0] == lines[0] and not Path("-").exists()
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert "<title>brighter against targets</title>" in page and page.count("data:image/webp") == 6
@@ -87,14 +90,20 @@ def test_sizes_can_be_cut_and_shifts_found(run: Run) -> None:
     assert "is 39 x 27 but its target" in run("evaluate", "brighter", "targets").stderr
     report = json.loads(run("evaluate", "brighter", "targets", "--align", "crop", "--shift-search", "2", "--json").stdout)
     assert report["images"][0]["scores"]["restored"]["psnr"] is None  # the same picture, one column to the left
+    table = run("evaluate", "brighter", "targets", "--align", "crop", "--shift-search", "2", "--report", "page.html").stdout
+    name = "RGB, border 0, 8-bit, cut to common size, best shift up to 2 pixels"
+    assert table.startswith(f"rgb: {name}; 2 images") and name == report["protocol"]["name"]
+    assert name in Path("page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("folders")
 def test_what_does_not_pair_is_named(run: Run) -> None:
     Path("brighter/a.png").rename("brighter/c.png")
+    save_photo(Path("brighter/b.png"), size=(30, 30))
     result = run("evaluate", "brighter", "targets")
-    assert result.exit_code == 1
+    assert result.exit_code == 1 and "3 problems" in result.stderr
     assert "brighter/c.png has no partner" in result.stderr and "targets/a.png has no partner" in result.stderr
+    assert "brighter/b.png is 30 x 30 but its target" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -110,6 +119,12 @@ def test_what_does_not_pair_is_named(run: Run) -> None:
         (["brighter", "targets", "--metric", "ms-ssim"], 1, "too small for MS-SSIM"),
         (["brighter", "targets", "--csv", "-", "--json"], 2, "cannot both go to standard output"),
         (["brighter"], 2, "there is nothing to compare with"),
+        (["brighter", "--metric", "brisque,psnr"], 2, "take only --metric brisque"),
+        (["brighter", "--metric", "brisque", "--align", "crop"], 2, "--align lays images over their targets"),
+        (["brighter", "--metric", "niqe"], 2, "no maintained library under a free licence has it. Take brisque"),
+        (["brighter", "targets", "--metric", "psnr,niqe"], 2, "Take brisque"),
+        (["brighter", "targets", "--inverse"], 2, "--inverse is about depth maps"),
+        (["brighter", "targets", "--depth-scale", "1000"], 2, "--depth-scale is about depth maps"),
         (["brighter", "targets", "--layout", "gopro"], 2, "a layout says already where the targets are"),
         (["brighter", "--layout", "gorpo"], 2, "unknown layout 'gorpo'. Did you mean 'gopro'"),
         (["brighter", "targets", "--report", "report.pdf"], 2, "ends in .html"),
@@ -148,3 +163,40 @@ def test_depth_maps(run: Run, tmp_path: Path) -> None:
     assert result.stdout.startswith("depth: depth to 80 m, scaled by the median, clamped; 1 image")
     assert "a1" in result.stdout.splitlines()[1]
     assert "not with a model" in run("evaluate", "predicted", "truth", "--protocol", "kitti", "-m", "x").stderr
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--metric", "ssim"),
+        ("--colour", "y"),
+        ("--border", "2"),
+        ("--no-round",),
+        ("--align", "crop"),
+        ("--shift-search", "2"),
+        ("--psf", "psf.png"),
+        ("--candidates",),
+    ],
+)
+def test_depth_refuses_what_only_images_have(run: Run, option: tuple[str, ...]) -> None:
+    result = run("evaluate", "predicted", "truth", "--protocol", "kitti", *option)
+    assert result.exit_code == 2 and f"{option[0].replace('no-', '')} is about images, not depth maps" in result.stderr
+
+
+@pytest.mark.usefixtures("folders")
+def test_images_by_themselves(run: Run, card: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path / "hub"))
+    result = run("evaluate", "brighter", "--metric", "brisque")
+    assert result.exit_code == 1 and "BRISQUE left out: the weights brisque_svm_weights.pt are not on this" in result.stderr
+    write_support_vectors(tmp_path / "hub" / "checkpoints")
+    result = run("evaluate", "brighter", "--metric", "brisque", "--report", "page.html")
+    assert result.stdout.splitlines()[1].split() == ["BRISQUE", "median"]
+    assert Path("page.html").read_text(encoding="utf-8").count("data:image/webp") == 2  # there are no targets to show
+    report = json.loads(run("evaluate", "brighter", "-m", card, "--metric", "brisque", "--report", "page.html", "--json").stdout)
+    assert [subject["name"] for subject in report["subjects"]] == ["input", "tiny"]
+    assert report["metrics"] == [{"name": "brisque", "label": "BRISQUE", "higher_is_better": False}]
+    beside = json.loads(run("evaluate", "brighter", "targets", "--metric", "psnr,brisque", "--json").stdout)
+    assert beside["images"][0]["scores"]["restored"]["brisque"] == report["images"][0]["scores"]["input"]["brisque"]
+    PillowImage.new("RGB", (40, 30)).save("brighter/b.png")
+    result = run("evaluate", "brighter", "--metric", "brisque")
+    assert result.exit_code == 1 and "b, restored: a flat image has no BRISQUE. Leave it out." in result.stderr

@@ -18,6 +18,12 @@ def commands(page: str) -> list[str]:
     return [line for line in lines if line.startswith("restorekit ")]
 
 
+@pytest.mark.parametrize("line", commands("evaluation.md"))
+def test_commands_about_evaluation_are_understood(line: str) -> None:
+    verb, *arguments = shlex.split(line, comments=True)[1:]
+    assert get_group(app).commands[verb].make_context(verb, arguments).params
+
+
 @pytest.mark.parametrize("line", commands("adapting.md"))
 def test_commands_about_adapting_are_understood(line: str) -> None:
     verb, *arguments = shlex.split(line)[1:]

@@ -60,6 +60,23 @@ def test_large_pictures_are_cut_to_where_the_error_is() -> None:
     assert entry.size == (400, 300)
 
 
+def test_without_a_target_it_is_where_most_was_changed_or_the_middle() -> None:
+    before = picture(2, 300, 400)
+    after = before.copy()
+    after[200:220, 310:330] ^= 128
+    scores = [Score("x", "input", {"brisque": 30.0}), Score("x", "m", {"brisque": 120.0})]
+    gallery = Gallery(Policy(pixels=4800, count=1))
+    gallery.offer("x", {"input": before, "m": after}, None, scores)
+    gallery.offer("y", {"input": before, "m": after}, None, [*scores[:1], Score("y", "m", {"brisque": 110.0})])
+    (entry,) = gallery.exhibits
+    left, top, width, height = entry.window
+    assert entry.name == "x" and list(entry.pictures) == ["input", "m"]
+    assert left <= 310 and left + width >= 330 and top <= 200 and top + height >= 220 and "changed" in entry.why
+    gallery = Gallery(Policy(pixels=4800))
+    gallery.offer("x", {"restored": before}, None, [Score("x", "restored", {"brisque": 30.0})])
+    assert gallery.exhibits[0].window == (160, 120, 80, 60) and gallery.exhibits[0].why == ""
+
+
 @pytest.mark.parametrize("shape", [(10, 1000), (1000, 10), (60, 80), (1, 7)])
 def test_windows_lie_inside(shape: tuple[int, int]) -> None:
     a, b = picture(0, *shape), picture(1, *shape)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from restorekit import images
 from restorekit.errors import DataError
 from restorekit.evaluation import Alignment, Answer, Pair, Protocol, Sample, Subject, check_pairs, evaluate, find_pairs
+
+QUALITY = Path(__file__).resolve().parents[2] / "benchmarks" / "quality.py"
 
 
 def save(path: Path, height: int = 16, width: int = 20) -> Path:
@@ -47,6 +50,23 @@ def test_all_missing_partners_are_named_at_once(tmp_path: Path) -> None:
     assert f"{restored / 'a.png'} has no partner in {targets}" in text
     assert f"{targets / 'c.png'} has no partner in {restored}" in text
     assert f"{targets / 'd.png'} has no partner in {restored}" in text
+
+
+def test_what_does_not_pair_is_told_with_what_cannot_be_compared(tmp_path: Path) -> None:
+    for name in ("r/a.png", "r/b.png", "r/c.png", "t/b.png", "t/c.png", "t/d.png"):
+        save(tmp_path / name, *((12, 20) if name == "r/b.png" else (16, 20)))
+    (tmp_path / "t" / "c.png").write_bytes(b"no picture")
+    text = problems_of(lambda: evaluate(tmp_path / "r", tmp_path / "t"))
+    assert text.startswith("4 problems:\n")
+    for told in ("a.png has no partner", "d.png has no partner", "b.png is 20 x 12 but", f"{tmp_path / 't' / 'c.png'}"):
+        assert told in text
+
+
+def test_images_without_targets(tmp_path: Path) -> None:
+    assert find_pairs(save(tmp_path / "sub" / "a.png"), None) == [Pair("a", tmp_path / "sub" / "a.png")]
+    assert [pair.name for pair in find_pairs(tmp_path, None)] == ["sub/a"]
+    save(tmp_path / "sub" / "a.bmp")
+    assert "have the same name" in problems_of(lambda: find_pairs(tmp_path, None))
 
 
 def test_long_lists_are_cut(tmp_path: Path) -> None:
@@ -112,3 +132,16 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     assert problems_of(lambda: find_pairs(tmp_path / "no", tmp_path)) == f"{tmp_path / 'no'} does not exist"
     assert problems_of(lambda: find_pairs(path, tmp_path)) == f"{path} is not a folder"
     assert problems_of(lambda: find_pairs(tmp_path, empty)) == f"{empty} holds no images"
+
+
+@pytest.mark.skipif(not QUALITY.is_file(), reason="the benchmarks are not part of this distribution")
+def test_the_benchmark_of_quality_names_what_does_not_pair(tmp_path: Path) -> None:
+    for name in ("r/a.png", "r/b.png", "t/a.jpg"):
+        save(tmp_path / name)
+    quality = runpy.run_path(str(QUALITY), run_name="quality")
+    problem = problems_of(lambda: list(quality["pairs"](tmp_path / "r", tmp_path / "t")))
+    assert problem == f"{tmp_path / 'r' / 'b.png'} has no partner in {tmp_path / 't'}"
+    (tmp_path / "r" / "b.png").unlink()
+    (sample,) = quality["pairs"](tmp_path / "r", tmp_path / "t")
+    assert (sample.name, sample.image.shape, sample.target.shape) == ("a", (16, 20, 3), (16, 20, 3))
+    assert quality["TASKS"]["dereflect"].baselines == ("tv",)

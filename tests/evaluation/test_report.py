@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from restorekit.evaluation import Heads, Protocol, Report, Score, Summary
+from restorekit.evaluation import Alignment, Heads, Protocol, Report, Score, Summary
 
 
 def scores(subject: str, values: dict[str, tuple[float, float]]) -> tuple[Score, ...]:
@@ -78,6 +78,26 @@ def test_heads() -> None:
     assert PLAIN.heads("m") is None
 
 
+def test_json_has_the_score_of_every_head() -> None:
+    rows = (Score("a", "input", {"psnr": 29.0}), Score("a", "m", {"psnr": 31.0}, (30.0, math.inf)))
+    report = Report(Protocol(), ("psnr",), ("input", "m"), rows)
+    table = json.loads(report.to_json())
+    assert table["subjects"][1]["heads"] == {"best_overall": None, "best_single": None, "index": 2, "mean": None}
+    assert table["images"] == [
+        {"name": "a", "scores": {"input": {"psnr": 29.0}, "m": {"psnr": 31.0}}, "candidates": {"m": [30.0, None]}}
+    ]
+    assert "candidates" not in PLAIN.to_dict()["images"][0]
+
+
+def test_what_laid_images_over_their_targets_is_part_of_the_protocol() -> None:
+    report = Report(Protocol(), ("psnr",), ("m",), RESTORED, alignment=Alignment("crop", 5))
+    name = "RGB, border 0, 8-bit, cut to common size, best shift up to 5 pixels"
+    assert report.to_dict()["protocol"]["name"] == report.protocol_name == name
+    assert report.to_dict()["protocol"]["alignment"] == {"sizes": "crop", "shift": 5}
+    assert {row["protocol"] for row in csv.DictReader(io.StringIO(report.to_csv()))} == {name}
+    assert Report(Protocol(), ("psnr",), ("m",), RESTORED, alignment=Alignment()).protocol_name == Protocol().name
+
+
 def test_json() -> None:
     table = json.loads(GAINS.to_json())
     assert table["count"] == 3
@@ -93,9 +113,9 @@ def test_json() -> None:
 def test_csv() -> None:
     rows = list(csv.DictReader(io.StringIO(GAINS.to_csv())))
     assert len(rows) == 9
-    assert rows[4] == {"image": "b", "subject": "m", "psnr": "26.0", "ssim": "0.95"}
+    assert rows[4] == {"image": "b", "subject": "m", "psnr": "26.0", "ssim": "0.95", "protocol": "Y, border 0, 8-bit"}
 
 
 def test_names_in_csv_may_hold_anything() -> None:
     report = Report(Protocol(), ("psnr",), ("m",), (Score('a,"b"', "m", {"psnr": math.inf}),))
-    assert list(csv.reader(io.StringIO(report.to_csv())))[1] == ['a,"b"', "m", "inf"]
+    assert list(csv.reader(io.StringIO(report.to_csv())))[1] == ['a,"b"', "m", "inf", report.protocol_name]

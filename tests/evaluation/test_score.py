@@ -17,6 +17,7 @@ from restorekit.evaluation import (
     INPUT,
     Alignment,
     Answer,
+    Gallery,
     Protocol,
     Sample,
     Subject,
@@ -30,6 +31,7 @@ from restorekit.evaluation import (
     score_pair,
 )
 from restorekit.inference import Restorer
+from tests.metrics.support_vectors import write_support_vectors
 from tests.tiny import write_tiny_card
 
 Pixels = NDArray[np.uint8]
@@ -272,4 +274,24 @@ def test_json_has_no_infinity(tmp_path: Path) -> None:
         "eight_bit": True,
         "truncate": False,
         "ssim": "gaussian",
+        "alignment": {"sizes": "error", "shift": 0},
     }
+
+
+class TestWithoutTargets:
+    def test_metrics_that_need_one_are_refused(self, tmp_path: Path) -> None:
+        path = save(tmp_path / "a.png", picture(0))
+        for call in (lambda: evaluate(path, None), lambda: evaluate_samples([Sample("a", picture(0))], [as_it_is("a")])):
+            with pytest.raises(UsageError, match="PSNR compares with a target, and there is none"):
+                call()
+
+    def test_scores_and_pictures(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path / "hub"))
+        write_support_vectors(tmp_path / "hub" / "checkpoints")
+        save(tmp_path / "in" / "a.png", picture(0))
+        gallery = Gallery()
+        report = evaluate(tmp_path / "in", None, subjects=[from_baseline("tv")], metrics=["brisque"], gallery=gallery)
+        assert report.subjects == ("input", "tv") and report.metrics == ("brisque",)
+        assert list(gallery.exhibits[0].pictures) == ["input", "tv"]
+        scores = [report.of(subject)[0].values["brisque"] for subject in report.subjects]
+        assert report.gains("tv")["a"] == pytest.approx(scores[0] - scores[1])  # lower is better, and 100 is no ceiling

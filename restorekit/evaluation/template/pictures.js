@@ -47,7 +47,7 @@ function choose(index) {
   [view.x, view.y] = [width / 2, height / 2];
   byId("list").querySelectorAll("button").forEach((button, i) => {
     button.setAttribute("aria-current", String(i === view.index));
-    if (i === view.index) button.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (i === view.index && panes.length) button.scrollIntoView({ block: "nearest", inline: "nearest" }); // a page opens at its top
   });
   build();
 }

@@ -153,8 +153,8 @@ function showHeads() {
   const digits = scores.main.decimals;
   const body = make("tbody");
   for (const { name, heads } of found) {
-    const single = `${heads.best_single.toFixed(digits)} (#${heads.index})`;
-    body.append(row(name, [heads.best_overall.toFixed(digits), single, heads.mean.toFixed(digits)]));
+    const single = `${number(heads.best_single, digits)} (#${heads.index})`;
+    body.append(row(name, [number(heads.best_overall, digits), single, number(heads.mean, digits)]));
   }
   byId("heads-table").append(make("thead", {}, row(scores.main.label, ["best overall", "best single", "mean"], "th")), body);
 }
