@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -101,8 +102,8 @@ class Batch:
     """The jobs of a plan, sorted into those that stand already and those to be done.
 
     A result stands if the journal of its folder says that it was made of the same input with the same settings. A result of ours
-    that is out of date is made again. A file that is not ours, or was changed since, is left alone and its job fails, unless
-    ``overwrite``. A single image starts no journal; there, as for ``make``, a result stands if it is newer than its input.
+    that is out of date is made again. A file that is not ours, or of another input, or was changed since, is left alone and its
+    job fails, unless ``overwrite``. A single image starts no journal, so where there is none its result is like any other file.
 
     Args:
         plan: the jobs.
@@ -174,28 +175,23 @@ class Batch:
             yield
 
     def _sort(self, job: Job) -> None:
-        target = job.target
-        making = Making.of(job.source, self._settings) if job.source else None
-        if making is not None:
+        ours = self._overwrite
+        making = Making.of(job.source, self._settings, job.home) if job.source and job.home else None
+        if job.home and job.target and making:
             self._makings[job] = making
-        if target is None or self._overwrite:
-            self.pending.append(job)
-            self._ours.add(job)
-            return
-        journal = self._journals.get(job.home) if job.home else None
-        if making is not None and journal is not None:
-            state = journal.state(target, making)
-            stands = state == "current" or (self._plan.single and state == "foreign" and _is_newer(target, making))
-            if stands and all(path.exists() for _, path in job.maps):
-                self.settled.append(Outcome(job, "skipped", (target,)))
+            journal = self._journals[job.home]
+            state = journal.state(job.target, making)
+            if state == "current" and not ours and all(os.path.exists(path) for _, path in job.maps):
+                self.settled.append(Outcome(job, "skipped", (job.target,)))
                 return
-            if state in ("current", "stale") or (state == "absent" and journal.knows(target)):
-                self._ours.add(job)
-        blocked = [path for path in (target, *dict(job.maps).values()) if os.path.lexists(path)]
-        if blocked and job not in self._ours and (making is not None or job.source is None):
-            self.settled.append(_failure(job, _already_there(blocked[0])))
-            return
-        self.pending.append(job)
+            ours = ours or state in ("current", "stale") or (state == "absent" and journal.knows(job.target, making))
+        if ours:
+            self._ours.add(job)
+        problem = _problem(job, ours) if job.source is None or os.path.exists(job.source) else None  # else reading it will tell
+        if problem is not None:
+            self.settled.append(_failure(job, problem))
+        else:
+            self.pending.append(job)
 
     def _stream(self, compute: Compute, options: FileOptions) -> Iterator[Outcome]:
         """Outcomes as they come; at most one image read ahead and one being written, so that memory holds three."""
@@ -361,12 +357,22 @@ def _require_writable(folder: Path) -> None:
         raise ImageError(f"the folder {folder} cannot be written to", "Change its permissions or name another folder with -o")
 
 
-def _is_newer(target: Path, making: Making) -> bool:
-    return target.is_file() and target.stat().st_mtime_ns >= making.changed
+def _problem(job: Job, ours: bool) -> ImageError | None:
+    """Why the files of a job cannot be written, as far as can be told before any work."""
+    for path in (job.target, *dict(job.maps).values()):
+        try:
+            if path is not None and os.lstat(path) and not ours:
+                return _already_there(path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return ImageError(f"{path} cannot be written: the name is too long", "Name another output with -o")
+    return None
 
 
 def _already_there(path: Path) -> ImageError:
-    return ImageError(f"{path} exists already and is not known to be up to date", "Add --overwrite to replace it")
+    return ImageError(
+        f"{path} exists already and is not known to be an unchanged result of this input", "Add --overwrite to replace it"
+    )
 
 
 def _failure(job: Job, error: Exception) -> Outcome:

@@ -6,11 +6,13 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit import images
-from restorekit.errors import UnknownNameError, UsageError
+from restorekit.errors import ImageError, UnknownNameError, UsageError
+from restorekit.images.formats import FORMATS, HEAD_BYTES, recognise
 from restorekit.images.video import count_frames, is_video_path
 
 STREAM = "-"
@@ -80,7 +82,7 @@ def plan(
         inputs: files, folders, patterns such as ``"*.jpg"``, or ``"-"`` alone for standard input.
         suffix: what is added to a name beside its input: ``"deblurred"`` makes ``photo-deblurred.jpg``.
         output: a file, for one input; a folder; ``"-"`` for standard output; None for beside each input.
-        format: file format of the results, for example ``"png"``; None for each input's own.
+        format: file format of the results, for example ``"png"``; None for each input's own, which its content tells.
         recursive: look into the folders of folders as well. An output folder gets the same tree.
         candidates: whether numbered files will be written beside each result.
         maps: what else is wanted, by name, and where: a file, for one input, or a folder.
@@ -144,7 +146,7 @@ def _output_folder(output: str | None, single: bool) -> Path | None:
             raise UsageError("several results cannot go to standard output", "Name a folder with -o")
         return None
     path = Path(output)
-    meant_as_folder = output.endswith(("/", os.sep)) or path.is_dir()
+    meant_as_folder = output.endswith(("/", os.sep)) or os.path.isdir(path)  # unlike Path.is_dir, no error for a name too long
     if images.is_image_path(path) and not meant_as_folder:
         if not single:
             raise UsageError(f"several results cannot be one file, {output}", "Name a folder with -o")
@@ -172,7 +174,7 @@ def _single_job(
 def _single_maps(maps: Mapping[str, str], stem: str = "") -> tuple[tuple[str, Path], ...]:
     def place(name: str, text: str) -> Path:
         path = Path(text)
-        if text.endswith(("/", os.sep)) or path.is_dir():
+        if text.endswith(("/", os.sep)) or os.path.isdir(path):
             return path / f"{stem or name}.png"
         images.format_of(path)  # better refused now than after the work
         return path
@@ -205,14 +207,23 @@ def _plan_videos(inputs: Sequence[str], output: str | None, suffix: str, extensi
 
 
 def _target(found: _Found, folder: Path | None, suffix: str, extension: str | None) -> Path:
-    own = found.path.suffix
-    ending = extension or (own if images.is_image_path(found.path) else ".png")
+    ending = extension or _own_extension(found.path)
     beside = found.path.with_name(f"{found.path.stem}-{suffix}{ending}")
     if folder is None:
         return beside
     target = folder / found.path.relative_to(found.root).with_suffix(ending)
     # An output folder that is the input's own: the result keeps out of the input's way by its name.
     return folder / beside.relative_to(found.root) if _same_place(target, found.path) else target
+
+
+def _own_extension(path: Path) -> str:
+    """The path's own, or where it does not tell the format that the file has, the usual one of that."""
+    named = images.EXTENSIONS.get(path.suffix.lower())
+    if os.path.isfile(path):  # what is read from a pipe would be lost
+        with suppress(OSError, ImageError), path.open("rb") as file:
+            actual = recognise(file.read(HEAD_BYTES), str(path))
+            return path.suffix if named == actual else FORMATS[actual].extensions[0]
+    return path.suffix if named else ".png"
 
 
 def _check_extension(target: Path, extension: str | None) -> None:
@@ -230,7 +241,7 @@ def _find(inputs: Sequence[str], recursive: bool, suffix: str, skip: Path | None
 
 def _expand(text: str, recursive: bool, suffix: str, skip: Path | None) -> Iterator[_Found]:
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         yield from _images_in(path, recursive, suffix, skip)
     elif os.path.lexists(path) or not glob.has_magic(text):
         yield _Found(path, path.parent)  # one that does not exist is reported when it is read, and the rest goes on

@@ -7,8 +7,8 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 from restorekit.errors import ImageError
@@ -27,7 +27,14 @@ Stamp = tuple[int, int]  # size in bytes, time of the last change in nanoseconds
 
 @dataclass(frozen=True)
 class Making:
-    """What a result is made of: an input, as it was, and the settings that shape the result."""
+    """What a result is made of: an input, as it was, and the settings that shape the result.
+
+    Attributes:
+        input: its path from the journal's folder, always with a slash; a bare name in the journals of earlier versions.
+        size: its bytes.
+        changed: when it was last changed, in nanoseconds.
+        settings: a digest of the settings.
+    """
 
     input: str
     size: int
@@ -35,13 +42,13 @@ class Making:
     settings: str
 
     @classmethod
-    def of(cls, source: Path, settings: Mapping[str, Any]) -> Making | None:
-        """None for a source that cannot be looked at."""
+    def of(cls, source: Path, settings: Mapping[str, Any], folder: Path) -> Making | None:
+        """As the journal in ``folder`` notes it; None for a source that cannot be looked at."""
         stamp = _stamp(source)
         if stamp is None:
             return None
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-        return cls(source.name, *stamp, digest[:16])
+        return cls(_path_from(folder, source), *stamp, digest[:16])
 
 
 @dataclass(frozen=True)
@@ -66,15 +73,17 @@ class Journal:
     def __init__(self, folder: Path, create: bool) -> None:
         self.folder = folder
         self.path = folder / FILE_NAME
-        self.writes = create or self.path.exists()
+        exists = os.path.exists(self.path)
+        self.writes = create or exists
         self._entries: dict[str, _Entry] = {}
-        self._read()
+        if exists:
+            self._read()
 
     def state(self, target: Path, making: Making) -> State:
         """What stands at ``target``.
 
-        ``"absent"``: nothing. ``"current"``: what would be made again. ``"stale"``: an unchanged result of ours, of another input
-        or other settings. ``"foreign"``: something we did not make, or somebody changed since.
+        ``"absent"``: nothing. ``"current"``: what would be made again. ``"stale"``: an unchanged result of ours, of this input
+        before it changed or of other settings. ``"foreign"``: made of another input, not made by us, or changed since.
         """
         now = _stamp(target)
         if now is None:
@@ -82,15 +91,14 @@ class Journal:
         entry = self._entries.get(self._key(target))
         while entry is not None and entry.after is None and entry.before == now:
             entry = entry.previous
-        if entry is None:
+        if entry is None or entry.after not in (None, now) or not self._same_input(entry.making, making):
             return "foreign"
-        if entry.making == making:
-            return "current"
-        return "stale" if entry.after in (None, now) else "foreign"
+        return "current" if replace(entry.making, input=making.input) == making else "stale"
 
-    def knows(self, target: Path) -> bool:
-        """Whether writing ``target`` was ever started here."""
-        return self._key(target) in self._entries
+    def knows(self, target: Path, making: Making) -> bool:
+        """Whether writing ``target`` was ever started here, of the same input."""
+        entry = self._entries.get(self._key(target))
+        return entry is not None and self._same_input(entry.making, making)
 
     def start(self, target: Path, making: Making) -> None:
         """Note that ``target`` is about to be written."""
@@ -119,14 +127,20 @@ class Journal:
                 fcntl.flock(file, fcntl.LOCK_SH)
             yield
 
+    def _same_input(self, then: Making, now: Making) -> bool:
+        """An input is known by its path, and by name, size and time if it was moved since or only its name was noted."""
+        if then.input == now.input:
+            return True
+        if "/" in then.input and os.path.lexists(self.folder / then.input):
+            return False
+        return PurePath(then.input).name == PurePath(now.input).name and (then.size, then.changed) == (now.size, now.changed)
+
     def _key(self, target: Path) -> str:
         return Path(os.path.relpath(target, self.folder)).as_posix()
 
     def _read(self) -> None:
         try:
             lines = self.path.read_bytes().splitlines()
-        except (FileNotFoundError, NotADirectoryError):
-            return
         except OSError as error:
             raise ImageError(
                 f"the journal {self.path} cannot be read: {error.strerror}", "Remove it or name another folder"
@@ -167,6 +181,13 @@ def _ends_line(file: BinaryIO) -> bool:
         return True
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"
+
+
+def _path_from(folder: Path, source: Path) -> str:
+    parent = os.path.realpath(source.parent)
+    with suppress(ValueError):  # another drive of Windows, which stays in the path
+        parent = os.path.relpath(parent, os.path.realpath(folder))
+    return f"{Path(parent).as_posix()}/{source.name}"
 
 
 def _stamp(path: Path) -> Stamp | None:

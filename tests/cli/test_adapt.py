@@ -57,7 +57,7 @@ def test_a_kept_model_can_be_named_and_is_not_taught_twice(run: Run, noisy: Path
     assert run("denoise", "-m", "kept/tiny-denoise-adapted.toml", noisy, "-o", "named.png").exit_code == 0
     np.testing.assert_array_equal(pixels(Path("named.png")), pixels(Path("noisy-denoised.png")))
     again = run(*command)
-    assert json.loads(again.stdout)["totals"]["skipped"] == 1 and "Training" not in again.stderr
+    assert json.loads(again.stdout)["totals"]["failed"] == 1 and "Training" not in again.stderr
     other = run(*command[:3], "3", *command[4:], "--overwrite")
     assert other.exit_code == 1 and "Name another folder with --keep" in other.stderr
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from restorekit import Restorer
+from restorekit import Restorer, images
 from restorekit.inference import Restoration
 from restorekit.inference.journal import FILE_NAME
 from restorekit.zoo import load_card
@@ -155,25 +155,32 @@ def test_recursion_keeps_the_tree(run: Run, card: Path) -> None:
     assert sorted(p.relative_to("out").as_posix() for p in Path("out").rglob("*.png")) == ["a.png", "x/a.png", "x/y/b.png"]
 
 
-def test_a_second_time_a_single_result_is_left_alone_and_that_is_said(run: Run, photo: Path, card: Path) -> None:
-    assert run("infer", "-m", card, photo).exit_code == 0
-    restored = photo.with_name("photo-deblurred.png")
-    before = restored.stat().st_mtime_ns
-    result = run("infer", "-m", card, photo, "--strength", "0.5")
-    assert result.exit_code == 0
-    assert "photo-deblurred.png (up to date; --overwrite makes it again)" in result.stderr
-    assert restored.stat().st_mtime_ns == before
-    assert run("infer", "-m", card, photo, "--overwrite").exit_code == 0
-    assert restored.stat().st_mtime_ns > before
+def test_what_stands_where_a_single_result_should_go_is_neither_replaced_nor_taken_for_it(
+    run: Run, photo: Path, card: Path
+) -> None:
+    assert run("infer", "-m", card, photo, "-o", "o.png").exit_code == 0
+    save_photo(Path("other.png"), 1)
+    Path("text.png").write_text("a text")
+    before = Path("o.png").read_bytes()
+    for arguments in ((photo, "-o", "o.png"), ("other.png", "-o", "o.png"), (photo, "-o", "text.png")):
+        result = run("infer", "-m", card, *arguments)
+        assert result.exit_code == 1 and result.stderr.count("\n") == 1
+        assert f"{arguments[2]} exists already and is not known to be" in result.stderr
+        assert "Add --overwrite to replace it." in result.stderr
+    assert Path("o.png").read_bytes() == before and Path("text.png").read_text() == "a text"
+    assert run("infer", "-m", card, "other.png", "-o", "o.png", "--overwrite").exit_code == 0
+    assert Path("o.png").read_bytes() != before
 
 
-def test_a_single_result_older_than_its_input_is_not_replaced_silently(run: Run, photo: Path, card: Path) -> None:
-    assert run("infer", "-m", card, photo).exit_code == 0
-    os.utime(photo.with_name("photo-deblurred.png"), (1, 1))
-    result = run("infer", "-m", card, photo)
-    assert result.exit_code == 1
-    assert "photo-deblurred.png exists already" in result.stderr and "--overwrite" in result.stderr
-    assert photo.with_name("photo-deblurred.png").stat().st_mtime == 1
+def test_a_misnamed_photograph_keeps_its_depth_and_alpha(run: Run, tmp_path: Path, card: Path) -> None:
+    deep = images.Image(np.full((30, 40, 3), 30000, np.uint16), np.full((30, 40), 50000, np.uint16))
+    with Path("mis.jpg").open("wb") as file:
+        images.write(deep, file, format="png")
+    result = run("infer", "-m", card, "mis.jpg")
+    assert result.exit_code == 0 and "mis.jpg -> mis-deblurred.png" in result.stderr
+    restored = images.read("mis-deblurred.png")
+    assert (restored.format, restored.pixels.dtype) == ("PNG", np.uint16)
+    assert restored.alpha is not None and (restored.alpha == 50000).all()
 
 
 def test_an_input_is_never_overwritten(run: Run, photo: Path, card: Path) -> None:
@@ -202,6 +209,9 @@ HOSTILE = [
     (["-o", "-", "--json"], 2, "cannot both go to standard output"),
     (["-o", "-", "--candidates"], 2, "candidates cannot go to standard output"),
     (["-o", "photo.png/out.png"], 1, "photo.png"),
+    (["-o", f"{'x' * 300}.png"], 1, "xxx.png cannot be written: the name is too long"),
+    (["-o", "x" * 300], 1, "xxx/photo.png cannot be written: the name is too long"),
+    ([f"{'x' * 300}.png"], 1, "xxx.png cannot be read: File name too long"),
     (["nowhere.png"], 1, "nowhere.png does not exist"),
     (["empty"], 2, "no image lies in empty"),
     (["*.gif"], 2, "no image matches '*.gif'"),

@@ -132,6 +132,75 @@ def test_a_result_retouched_by_hand_is_not_replaced_for_other_settings(source: P
     assert PillowImage.open(out / "0.png").size == (80, 60)
 
 
+@pytest.mark.parametrize("name", ["0", "1", "2", "3"])
+def test_a_damaged_result_is_reported(source: Path, out: Path, name: str) -> None:
+    batch(source, out).run(Calls())
+    (out / f"{name}.png").write_text("garbage")
+    outcomes = batch(source, out).run(Calls())
+    assert [outcome.job.source and outcome.job.source.stem for outcome in outcomes if outcome.status == "failed"] == [name]
+    assert statuses(outcomes).count("skipped") == 3
+    assert (out / f"{name}.png").read_text() == "garbage"
+
+
+def test_another_folder_does_not_replace_the_results_of_the_first(source: Path, out: Path, tmp_path: Path) -> None:
+    save(tmp_path / "more" / "1.png", 50), save(tmp_path / "more" / "9.png", 60)
+    batch(source, out).run(Calls())
+    outcomes = batch(tmp_path / "more", out).run(Calls())
+    assert statuses(outcomes) == ["failed", "done"] and exit_code(outcomes) == 1
+    assert f"{out / '1.png'} exists already" in outcomes[0].error and "--overwrite" in outcomes[0].error
+    assert [value_of(out / f"{n}.png") for n in (1, 9)] == [254, 195]
+    assert statuses(batch(source, out).run(Calls())) == ["skipped"] * 4
+    assert statuses(batch(tmp_path / "more", out, overwrite=True).run(Calls())) == ["done"] * 2
+    assert value_of(out / "1.png") == 205
+
+
+def test_candidates_of_another_folder_are_not_replaced_either(source: Path, out: Path, tmp_path: Path) -> None:
+    save(tmp_path / "more" / "1.png", 50)
+    first, second = (
+        plan([str(inputs)], suffix="new", output=str(out), candidates=True) for inputs in (source, tmp_path / "more")
+    )
+    Batch(first, {}).run(lambda: with_extras)
+    (out / "1.png").unlink()
+    (outcome,) = Batch(second, {}).run(lambda: with_extras)
+    assert "1-1.png exists already" in outcome.error and value_of(out / "1-1.png") == 1
+    assert statuses(Batch(first, {}).run(lambda: with_extras)) == ["skipped", "done", "skipped", "skipped"]
+
+
+def test_a_single_result_is_never_taken_for_that_of_another_input_or_other_settings(source: Path, out: Path) -> None:
+    one, other = (plan([str(source / name)], suffix="new", output=str(out / "o.png")) for name in ("0.png", "1.png"))
+    assert statuses(Batch(one, {}).run(Calls())) == ["done"]
+    for made, settings in ((one, {}), (one, {"strength": 0.5}), (other, {})):
+        outcomes = Batch(made, settings).run(Calls())
+        assert statuses(outcomes) == ["failed"] and exit_code(outcomes) == 1
+        assert f"{out / 'o.png'} exists already" in outcomes[0].error
+        assert value_of(out / "o.png") == 255
+    assert statuses(Batch(other, {}, overwrite=True).run(Calls())) == ["done"]
+    assert value_of(out / "o.png") == 254
+
+
+def test_a_single_result_that_a_batch_made_is_known(source: Path, out: Path) -> None:
+    batch(source, out).run(Calls())
+    calls = Calls()
+    assert statuses(batch(source / "2.png", out).run(calls)) == ["skipped"]
+    assert statuses(batch(source / "2.png", out, {"strength": 0.5}).run(calls)) == ["done"]
+    assert calls.names == ["2.png"]
+
+
+def test_a_map_is_not_replaced_where_the_result_goes_to_standard_output(source: Path, tmp_path: Path) -> None:
+    there = save(tmp_path / "map.png", 77)
+    made = plan([str(source / "0.png")], suffix="new", output="-", maps={"spread": str(there)})
+    (outcome,) = Batch(made, {}).run(lambda: with_extras)
+    assert "map.png exists already" in outcome.error and value_of(there) == 77
+
+
+def test_a_name_too_long_fails_alone_and_before_any_work(source: Path, out: Path) -> None:
+    long = save(source / f"{'x' * 248}.png")
+    calls = Calls()
+    outcomes = Batch(plan([str(source)], suffix="restored"), {}).run(calls)
+    assert statuses(outcomes) == ["done"] * 4 + ["failed"] and long.name not in calls.names
+    assert outcomes[-1].error.endswith("x-restored.png cannot be written: the name is too long. Name another output with -o.")
+
+
 def test_a_bad_file_fails_alone_and_is_tried_again(source: Path, out: Path) -> None:
     (source / "1.png").write_bytes(b"no image at all")
     outcomes = batch(source, out).run(Calls())

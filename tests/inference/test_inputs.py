@@ -73,6 +73,35 @@ def test_a_file_without_an_image_extension_becomes_a_png(tree: Tree) -> None:
     assert planned("scan", "upload.tmp") == {"scan": "scan-deblurred.png", "upload.tmp": "upload-deblurred.png"}
 
 
+HEADS = {"png": b"\x89PNG\r\n\x1a\n", "jpg": b"\xff\xd8\xff\xe0", "tif": b"II*\x00"}
+
+
+def test_the_format_follows_the_content_and_not_the_name(tree: Tree) -> None:
+    for name, kind in {"mis.jpg": "png", "scan": "jpg", "fine.JPEG": "jpg", "fine.tiff": "tif"}.items():
+        (tree() / name).write_bytes(HEADS[kind])
+    assert planned("mis.jpg") == {"mis.jpg": "mis-deblurred.png"}
+    assert planned("mis.jpg", output="out/") == {"mis.jpg": "out/mis.png"}
+    assert planned("mis.jpg", output="o.jpg") == {"mis.jpg": "o.jpg"}
+    assert planned("mis.jpg", format="jpg") == {"mis.jpg": "mis-deblurred.jpg"}
+    assert planned("scan", "fine.JPEG", "fine.tiff") == {
+        "scan": "scan-deblurred.jpg",
+        "fine.JPEG": "fine-deblurred.JPEG",
+        "fine.tiff": "fine-deblurred.tiff",
+    }
+
+
+def test_a_pipe_is_not_read_beforehand(tree: Tree) -> None:
+    os.mkfifo(tree() / "pipe.jpg")  # opening it would wait for ever
+    assert planned("pipe.jpg") == {"pipe.jpg": "pipe-deblurred.jpg"}
+
+
+def test_names_too_long_are_left_to_be_reported(tree: Tree) -> None:
+    tree("a.jpg")
+    long = "x" * 300
+    assert planned("a.jpg", output=f"{long}.png") == {"a.jpg": f"{long}.png"}
+    assert planned(f"{long}.jpg", output="o.png", maps={"spread": f"{long}.png"}) == {f"{long}.jpg": "o.png"}
+
+
 def test_a_folder_gives_its_images_in_order(tree: Tree) -> None:
     tree("in/b.jpg", "in/a.PNG", "in/notes.txt", "in/.hidden.jpg", "in/deeper/c.jpg", "in/.thumbs/d.jpg")
     assert planned("in") == {"in/a.PNG": "in/a-deblurred.PNG", "in/b.jpg": "in/b-deblurred.jpg"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,8 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def making(source: Path, strength: float = 1.0) -> Making:
-    made = Making.of(source, {"strength": strength})
+def making(source: Path, strength: float = 1.0, out: Path | None = None) -> Making:
+    made = Making.of(source, {"strength": strength}, out or source.parent / "out")
     assert made is not None
     return made
 
@@ -66,7 +68,8 @@ def test_killed_before_the_result_stood_leaves_it_absent(source: Path, out: Path
     target = out / "a.jpg"
     Journal(out, create=True).start(target, making(source))
     assert state(out, target, making(source)) == "absent"
-    assert Journal(out, create=True).knows(target)
+    assert Journal(out, create=True).knows(target, making(source))
+    assert not Journal(out, create=True).knows(target, making(another(source), out=out))
 
 
 def test_killed_before_a_new_result_replaced_the_old_leaves_the_old(source: Path, out: Path) -> None:
@@ -93,12 +96,57 @@ def test_other_settings_or_another_input_make_a_result_stale(source: Path, out: 
     assert state(out, target, making(source)) == "stale"
 
 
-def test_a_stale_result_that_somebody_changed_is_foreign(source: Path, out: Path) -> None:
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_result_that_was_changed_or_damaged_is_foreign(source: Path, out: Path, strength: float) -> None:
     target = out / "a.jpg"
     write(Journal(out, create=True), target, making(source))
-    target.write_bytes(b"retouched by hand")
-    assert state(out, target, making(source, 0.5)) == "foreign"
+    target.write_bytes(b"garbage")
+    assert state(out, target, making(source, strength)) == "foreign"
+
+
+def another(source: Path) -> Path:
+    """A file of the same name, size and time in another folder."""
+    copy = source.parent / "another" / source.name
+    copy.parent.mkdir()
+    shutil.copy2(source, copy)
+    return copy
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_the_result_of_a_namesake_is_foreign(source: Path, out: Path, strength: float) -> None:
+    target = out / "a.jpg"
+    write(Journal(out, create=True), target, making(source))
+    assert state(out, target, making(another(source), strength, out)) == "foreign"
+
+
+def test_one_input_by_two_paths_is_one(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = out / "a.jpg"
+    write(Journal(out, create=True), target, making(source))
+    (source.parent / "link").symlink_to(source.parent)
+    monkeypatch.chdir(source.parent)
+    assert making(source).input == "../photo.jpg"
+    for path in (Path(source.name), out / ".." / source.name, source.parent / "link" / source.name):
+        assert state(out, target, making(path, out=out)) == "current"
+
+
+def test_an_input_that_was_moved_is_known_unless_it_changed(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    write(Journal(out, create=True), target, making(source))
+    moved = another(source)
+    source.unlink()
+    assert state(out, target, making(moved, out=out)) == "current"
+    assert state(out, target, making(moved, 0.5, out)) == "stale"
+    moved.write_bytes(b"another photo")
+    assert state(out, target, making(moved, out=out)) == "foreign"
+
+
+def test_a_journal_that_noted_names_alone_is_still_read(source: Path, out: Path) -> None:
+    target = out / source.name  # also where a file of that name lies in the journal's folder
+    write(Journal(out, create=True), target, replace(making(source), input=source.name))
     assert state(out, target, making(source)) == "current"
+    assert state(out, target, making(source, 0.5)) == "stale"
+    source.write_bytes(b"photo, edited or another")
+    assert state(out, target, making(source)) == "foreign"
 
 
 def test_a_deleted_result_is_absent(source: Path, out: Path) -> None:
@@ -128,9 +176,13 @@ def test_junk_is_passed_over(source: Path, out: Path, junk: bytes) -> None:
 def test_a_moved_folder_keeps_its_memory(source: Path, out: Path, tmp_path: Path) -> None:
     (out / "sub").mkdir()
     write(Journal(out, create=True), out / "sub" / "a.jpg", making(source))
-    moved = tmp_path / "moved"
-    out.rename(moved)
-    assert state(moved, moved / "sub" / "a.jpg", making(source)) == "current"
+    tree = tmp_path / "elsewhere" / "deep"
+    tree.mkdir(parents=True)
+    moved, photo = out.rename(tree / "out"), source.rename(tree / source.name)
+    assert state(moved, moved / "sub" / "a.jpg", making(photo)) == "current"
+    assert Making.of(photo, SETTINGS, moved) == making(photo)
+    photo.write_bytes(b"photo, edited")
+    assert state(moved, moved / "sub" / "a.jpg", making(photo)) == "stale"
 
 
 def test_no_journal_is_started_unless_asked_but_one_is_kept_up(source: Path, out: Path) -> None:
@@ -148,4 +200,4 @@ def test_a_journal_that_cannot_be_read_is_named(out: Path) -> None:
 
 
 def test_a_source_that_is_not_there_has_no_making(tmp_path: Path) -> None:
-    assert Making.of(tmp_path / "missing.jpg", SETTINGS) is None
+    assert Making.of(tmp_path / "missing.jpg", SETTINGS, tmp_path) is None
