@@ -14,6 +14,7 @@ from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Batch
 from restorekit.methods.cbsn import METHOD, CbsnConfig
 from restorekit.methods.cbsn.denoise import measure
+from restorekit.methods.cbsn.network import pass_through
 from restorekit.methods.cbsn.objective import (
     DownsampledInvariance,
     batch_to_space,
@@ -179,3 +180,21 @@ class TestObjective:
             for parameter in network.parameters():
                 parameter -= 1e-3 * parameter.grad
         assert loss() < before
+
+    def test_a_supervised_network_begins_with_about_the_image_itself(self) -> None:
+        torch.manual_seed(0)
+        noisy = torch.rand(1, 3, 20, 20)
+        network = METHOD.build(METHOD.presets["compact"])
+        far = float((METHOD.predict(network, noisy)["image"] - noisy).abs().mean())
+        METHOD.objective(METHOD.presets["compact"], {}).prepare(network)
+        assert float((METHOD.predict(network, noisy)["image"] - noisy).abs().mean()) == far
+        METHOD.objective(METHOD.presets["compact"], {"supervised": True}).prepare(network)
+        assert float((METHOD.predict(network, noisy)["image"] - noisy).abs().mean()) < 0.1 < far
+        pass_through(network, 0.0)
+        assert blind_images(network, noisy, 5).isfinite().all()
+
+    def test_a_network_too_small_to_pass_an_image_through_stays(self) -> None:
+        network = METHOD.build(CbsnConfig(filters=5, num_module=1, tail_channels=5))
+        before = [parameter.clone() for parameter in network.parameters()]
+        pass_through(network)
+        assert all(map(torch.equal, before, network.parameters()))

@@ -131,6 +131,42 @@ class ConditionalBlindSpotNetwork(nn.Module):
         return answer
 
 
+def pass_through(network: ConditionalBlindSpotNetwork, noise: float = 0.005) -> None:
+    """Make a fresh network that answers an image with about itself, so that a training has only to find what to change.
+
+    There is no skip in the network. But twice as many maps as the image has channels, its positive and its negative part, pass
+    every rectifier unharmed: those are led through all layers as they are. What the other maps add to them begins small.
+
+    Args:
+        network: with at least as many filters as that; others are left as they are.
+        noise: factor of the weights by which other maps reach these.
+    """
+    channels = network.conv0.in_channels
+    kept = 2 * channels
+    first = network.branch1
+    same = [first.conv1, first.conv2, first.conv3, first.conv4, network.conv1, network.conv2, network.conv3]
+    if network.conv4.out_channels != channels or min(layer.out_channels for layer in same) < kept:
+        return
+    parts = torch.cat([torch.eye(channels), -torch.eye(channels)])  # positive and negative part
+    with torch.no_grad():
+        for branch in (network.branch1, network.branch2):
+            for module in branch.dcm:
+                assert isinstance(module, DilatedConvModule)
+                module.conv2.weight[:kept] *= noise
+        _lead(network.conv0, parts, noise)
+        for layer in same:
+            _lead(layer, torch.eye(kept), noise)
+        _lead(network.conv4, parts.T, noise)
+
+
+def _lead(layer: nn.Conv2d, centre: Tensor, noise: float) -> None:
+    """Give the first maps of a layer the weights ``(O, I)`` at its centre, and little of all else."""
+    outputs, inputs = centre.shape
+    layer.weight[:outputs] *= noise
+    middle = layer.kernel_size[0] // 2
+    layer.weight[:outputs, :inputs, middle, middle] += centre
+
+
 def _initialise(module: nn.Module) -> None:
     """He's normal distribution, cut off at two standard deviations but for the convolutions that can be blind; biases zero."""
     if not isinstance(module, nn.Conv2d):

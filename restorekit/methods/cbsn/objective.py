@@ -19,6 +19,7 @@ from restorekit.degradations.base import seeded_generator
 from restorekit.errors import SettingError
 from restorekit.methods.base import Batch
 from restorekit.methods.cbsn.denoise import measure
+from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork, pass_through
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,11 @@ class DownsampledInvariance:
         terms = compute_terms(network, x, choice, self.stride_b, self.stride_i)
         ramp = self.ramp_at(step)
         return {"blind": terms.blind, "self": ramp * terms.own, "invariance": ramp * self.lambda_inv * terms.invariance}
+
+    def prepare(self, network: ConditionalBlindSpotNetwork) -> None:
+        """Called with a fresh network before its first step: a supervised one begins with leaving photographs as they are."""
+        if self.supervised:
+            pass_through(network)
 
     def _compare(self, network: nn.Module, x: Tensor, clean: Tensor) -> dict[str, Tensor]:
         losses = {"clean": F.l1_loss(network(x, blind=False).to(x.dtype), clean)}
