@@ -97,7 +97,7 @@ class Adaptation:
         from restorekit.training import Hardware, train
         from restorekit.zoo import load_card
 
-        hardware = Hardware(self._device.partition(":")[0])
+        hardware = Hardware(self._device)
         recipe = self._make()
         try:
             path = train(recipe, self.folder, hardware=hardware, reporter=self._reporter())

@@ -39,7 +39,7 @@ class TrainOptions:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the data, take a few steps, say what the training will take, and stop.")
     ] = False
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")] = "auto"
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")] = "auto"
     devices: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, with a device each, on this machine.")] = 1
     nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Machines; start the command on each, or use torchrun.")] = 1
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False

@@ -42,6 +42,16 @@ class Layout:
         Raises:
             DataError: naming everything that has no partner, or if there are no pairs at all.
         """
+        found, problems = self.find(root, split)
+        refuse(problems, "Add the missing files, or remove those that stand alone")
+        return found
+
+    def find(self, root: Path, split: str) -> tuple[list[tuple[Path, Path]], list[str]]:
+        """Inputs and targets in ``root``, sorted by the input's path, and what has no partner, in words.
+
+        Raises:
+            DataError: if there is nothing of the kind at all.
+        """
         if not root.is_dir():
             raise DataError(
                 f"the data set {root} does not exist" if not root.exists() else f"{root} is not a folder", "Correct the path"
@@ -62,13 +72,12 @@ class Layout:
             else:
                 found.append((path, partner))
         missing += self._left_over(files, part, {partner for _, partner in found}, listed)
-        refuse(missing, "Add the missing files, or remove those that stand alone")
-        if not found:
+        if not found and not missing:
             raise DataError(
                 f"{root} holds no pairs of the form {self.input} with {self.target} for the part '{split}'",
                 "Check the folder, data.layout, or give data.input and data.target",
             )
-        return found
+        return found, missing
 
     def _listed(self, root: Path, part: str) -> set[str] | None:
         if not self.listing:

@@ -32,6 +32,16 @@ def load_pair(image: Path, target: Path) -> Tensor:
     return torch.cat([a, b])
 
 
+def unusable(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
+    """What is wrong with pairs that :func:`load_pair` cannot load; each is decoded, and none is kept."""
+    return _decoded(pairs, "cpu", 0).load()
+
+
+def _decoded(pairs: Sequence[tuple[Path, Path]], device: torch.device | str, memory: int) -> DecodedImages:
+    targets = dict(pairs)
+    return DecodedImages([image for image, _ in pairs], lambda path: (load_pair(path, targets[path]).to(device),), memory)
+
+
 class PairedBatches:
     """Training batches by number, cut at the same places from input and target; batch ``step`` depends on the seed and ``step``
     alone.
@@ -41,22 +51,28 @@ class PairedBatches:
         seed: fixes the crops.
         device: where pairs are kept and crops are cut.
         memory: bytes that decoded pairs may take; those beyond are decoded anew for each crop.
+        problems: takes up what is wrong, for the caller to refuse it with more of the kind; None to have it refused here.
 
     Raises:
         DataError: naming every file that cannot be read and every pair whose sizes differ.
     """
 
     def __init__(
-        self, pairs: Sequence[tuple[Path, Path]], seed: int, *, device: torch.device | str = "cpu", memory: int = 4 << 30
+        self,
+        pairs: Sequence[tuple[Path, Path]],
+        seed: int,
+        *,
+        device: torch.device | str = "cpu",
+        memory: int = 4 << 30,
+        problems: list[str] | None = None,
     ) -> None:
-        targets = dict(pairs)
-
-        def decode(path: Path) -> tuple[Tensor, ...]:
-            return (load_pair(path, targets[path]).to(device),)
-
-        self.images = DecodedImages([image for image, _ in pairs], decode, memory)
-        refuse(self.images.load(), "Correct or remove these files")
+        self.images = _decoded(pairs, device, memory)
         self.seed = seed
+        wrong = self.images.load()
+        if problems is None:
+            refuse(wrong, "Correct or remove these files")
+        else:
+            problems += wrong
 
     def __len__(self) -> int:
         return len(self.images)

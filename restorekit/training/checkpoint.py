@@ -82,5 +82,7 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "")
         a, b = ours.get(key), theirs.get(key)
         if name in ("report", "card", "data.validation") or a == b:
             continue
+        if name == "train.precision" and a == "auto":  # in checkpoints of before it was stored as what it came to
+            continue
         found += _differences(a, b, f"{name}.") if isinstance(a, dict) and isinstance(b, dict) else [name]
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -97,6 +97,7 @@ class Learner:
         torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1_009 + self.fabric.global_rank)
         parts = [self._to_device(part) for part in self._own_parts(batch)]
         rate = learning_rate(step, self.settings)
+        statistics = [(kept, kept.clone()) for name, kept in self.network.named_buffers() if "running_" in name]
         losses = {} if self.discriminator is None else self._teach_discriminator(parts, rate)
         for index, part in enumerate(parts):
             with self.fabric.no_backward_sync(self.wrapped, enabled=index < len(parts) - 1):
@@ -110,7 +111,7 @@ class Learner:
             _step(self.optimiser, rate)
             self.ema.update(self.network, step)
         else:
-            self._pass_over(step)
+            self._pass_over(step, statistics)
         return losses | {"gradient": norm}
 
     def _losses(self, part: Batch) -> dict[str, Tensor]:
@@ -127,22 +128,26 @@ class Learner:
             for name, value in found.items():
                 self.fabric.backward(value / len(parts))
                 losses[name] = losses.get(name, torch.zeros_like(value)) + value.detach() / len(parts)
-        if losses and all(bool(value.isfinite()) for value in losses.values()):
+        if losses and bool(_gradient_norm(self.wrapped_discriminator).isfinite()):
             _step(self.discriminator_optimiser, rate)
+        else:
+            self.discriminator_optimiser.zero_grad(set_to_none=True)
         return losses
 
     def _clip(self) -> Tensor:
-        settings = self.settings
+        """Clip the gradient and return its norm before, which clipping by value would make finite whatever it was."""
+        settings, norm = self.settings, _gradient_norm(self.network)
         if settings.clip_value:
             self.fabric.clip_gradients(self.wrapped, self.optimiser, clip_val=settings.clip_value)
         if settings.clip:
-            return torch.as_tensor(
-                self.fabric.clip_gradients(self.wrapped, self.optimiser, max_norm=settings.clip, error_if_nonfinite=False)
-            )
-        return torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+            self.fabric.clip_gradients(self.wrapped, self.optimiser, max_norm=settings.clip, error_if_nonfinite=False)
+        return norm
 
-    def _pass_over(self, step: int) -> None:
+    def _pass_over(self, step: int, statistics: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take back what a step did: its gradient, and what it changed in ``statistics``, pairs of what is and what was."""
         self.optimiser.zero_grad(set_to_none=True)
+        for now, before in statistics:
+            now.copy_(before)
         self.passed_over += 1
         if self.passed_over > self.settings.patience:
             raise NumericalError(
@@ -227,6 +232,10 @@ def _keep_statistics(network: nn.Module, parts: Collection[str]) -> None:
     for name, module in network.named_modules():
         if isinstance(module, _BatchNorm) and name.partition(".")[0] in parts:
             module.eval()
+
+
+def _gradient_norm(network: nn.Module) -> Tensor:
+    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
 
 
 def _step(optimiser: Any, rate: float) -> None:

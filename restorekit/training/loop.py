@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from restorekit.devices import resolve_device, resolve_precision
-from restorekit.errors import CheckpointError
+from restorekit.errors import CheckpointError, SettingError
 from restorekit.methods import Method, get_method
 from restorekit.training import checkpoint
 from restorekit.training.checkpoint import Progress
@@ -24,7 +24,7 @@ from restorekit.training.recipe import Recipe
 from restorekit.training.report import Reporter
 from restorekit.training.result import training_facts, write_result
 from restorekit.training.schedule import learning_rate
-from restorekit.training.sources import Ahead, training_source, validation_set
+from restorekit.training.sources import Ahead, load_data
 from restorekit.training.stopping import stop_request
 from restorekit.training.validation import Scores, validate
 
@@ -34,7 +34,7 @@ class Hardware:
     """What a training runs on.
 
     Attributes:
-        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         devices: processes on each machine, a device each.
         nodes: machines.
     """
@@ -43,20 +43,28 @@ class Hardware:
     devices: int = 1
     nodes: int = 1
 
-    def precision(self, wanted: str) -> str:
+    def precision(self, wanted: Literal["auto", "fp32", "bf16"]) -> Literal["fp32", "bf16"]:
         """``"fp32"`` or ``"bf16"``: what a recipe's ``train.precision`` comes to here."""
         if wanted != "auto":
             return wanted
         return "bf16" if resolve_precision("auto", resolve_device(self.device)) == "bf16" else "fp32"
 
     def fabric(self, precision: str) -> Fabric:
-        """A launched Fabric. Under ``torchrun`` it takes the numbers of processes from there."""
+        """A launched Fabric. Under ``torchrun`` it takes the numbers of processes from there.
+
+        Raises:
+            UnknownNameError, SettingError: if there is no such device, or only one for several processes.
+        """
+        device = resolve_device(self.device)
         torchrun = "TORCHELASTIC_RUN_ID" in os.environ
         devices = int(os.environ["LOCAL_WORLD_SIZE"]) if torchrun else self.devices
         nodes = int(os.environ["WORLD_SIZE"]) // devices if torchrun else self.nodes
+        numbered = ":" in self.device
+        if numbered and devices * nodes > 1:
+            raise SettingError(f"{self.device} is one device for {devices * nodes} processes", "Take the device cuda")
         fabric = Fabric(
-            accelerator="gpu" if self.device == "cuda" else self.device,
-            devices=devices,
+            accelerator="gpu" if device.type == "cuda" else device.type,
+            devices=[device.index] if numbered else devices,
             num_nodes=nodes,
             strategy=DDPStrategy(find_unused_parameters=True) if devices * nodes > 1 else "auto",
             precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],  # type: ignore[arg-type]
@@ -132,13 +140,14 @@ class Trainer:
     def __init__(self, recipe: Recipe, folder: Path | None, resume: bool, hardware: Hardware, reporter: Reporter) -> None:
         self.recipe, self.folder, self.settings = recipe, folder or Path(), recipe.train
         self.precision = hardware.precision(self.settings.precision)
+        # What a checkpoint holds: elsewhere "auto" may come to another precision, in which the run must not go on.
+        self.resolved = replace(recipe, train=replace(recipe.train, precision=self.precision))
         self.fabric = hardware.fabric(self.precision)
         self.leads = self.fabric.is_global_zero
         self.reporter = reporter if self.leads else Reporter()
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
-        self.source = training_source(recipe, self.fabric.device, self.reporter.noted)
-        self.validation = validation_set(recipe, self.source)
+        self.source, self.validation = load_data(recipe, self.fabric.device, self.reporter.noted)
         self.ahead = Ahead(self.source)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
         self.progress = self._restore() if resume else Progress()
@@ -151,7 +160,7 @@ class Trainer:
     def _restore(self) -> Progress:
         if not self.checkpoint_path.exists():
             return Progress()
-        progress, states = checkpoint.load(self.checkpoint_path, self.recipe)
+        progress, states = checkpoint.load(self.checkpoint_path, self.resolved)
         try:
             self.learner.load_states(states)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -220,7 +229,7 @@ class Trainer:
 
     def _save(self) -> None:
         if self.leads:
-            checkpoint.save(self.checkpoint_path, self.recipe, self.progress, self.learner.states())
+            checkpoint.save(self.checkpoint_path, self.resolved, self.progress, self.learner.states())
             checkpoint.keep(self.checkpoint_path, self.progress.step, self.recipe.report.keep)
         self.fabric.barrier()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,12 @@ from restorekit.training.validation import Scores
 from restorekit.zoo import Card, Score, write_card
 
 
-def write_result(recipe: Recipe, folder: Path, network: nn.Module, facts: Mapping[str, Any], scores: Scores | None) -> Path:
-    """Write ``<name>.safetensors`` and ``<name>.toml``, which tells the ``facts``, into ``folder``; return the card's path."""
+def write_result(recipe: Recipe, folder: Path, network: nn.Module, facts: dict[str, Any], scores: Scores | None) -> Path:
+    """Write ``<name>.safetensors`` and ``<name>.toml``, which tells the ``facts``, into ``folder``, and beside them the resolved
+    recipe, ``<name>.recipe.toml``; return the card's path.
+    """
+    import tomli_w
+
     card = Card(
         name=recipe.name,
         method=recipe.method,
@@ -33,7 +36,9 @@ def write_result(recipe: Recipe, folder: Path, network: nn.Module, facts: Mappin
         training=facts,
         scores=() if scores is None or math.isnan(scores.input) else (validation_score(recipe, scores),),
     )
-    return write_card(card, network.state_dict(), folder)
+    path = write_card(card, network.state_dict(), folder)
+    path.with_suffix(".recipe.toml").write_bytes(tomli_w.dumps(recipe.to_table(), multiline_strings=True).encode())
+    return path
 
 
 def training_facts(recipe: Recipe, progress: Progress, device: torch.device, precision: str) -> dict[str, Any]:

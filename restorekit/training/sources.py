@@ -21,8 +21,11 @@ from restorekit.data import (
     get_layout,
     load_rgb,
 )
+from restorekit.data.cache import DecodedImages
 from restorekit.data.clips import OnNote, load_clips
 from restorekit.data.flow import with_flow
+from restorekit.data.pairs import unusable
+from restorekit.data.problems import refuse
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
 from restorekit.data.videos import DepthSet, TripletSet, VideoTriplets
 from restorekit.degradations import get_degradation
@@ -32,6 +35,8 @@ from restorekit.training.recipe import PairFolder, Recipe, pair_folder, video_fo
 
 CORRIDOR_FRAMES = 16
 """Frames of a drawn video."""
+
+_REMEDY = "Add what is missing, and correct or remove the rest"
 
 
 class Source(Protocol):
@@ -70,13 +75,29 @@ class ValidationSet(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
-def training_source(recipe: Recipe, device: torch.device, on_note: OnNote | None = None) -> Source:
+def load_data(recipe: Recipe, device: torch.device, on_note: OnNote | None = None) -> tuple[Source, ValidationSet | None]:
+    """What the recipe trains on, and what it validates on, if anything; see :func:`training_source`.
+
+    Raises:
+        DataError: naming all that is wrong with the data, of pairs on both sides at once.
+    """
+    problems: list[str] = []
+    source = training_source(recipe, device, on_note, problems)
+    validation = validation_set(recipe, source, problems)
+    refuse(problems, _REMEDY)
+    return source, validation
+
+
+def training_source(
+    recipe: Recipe, device: torch.device, on_note: OnNote | None = None, problems: list[str] | None = None
+) -> Source:
     """What the recipe trains on.
 
     Args:
         recipe: what names it.
         device: where photographs are kept.
         on_note: told what is worth knowing of the data.
+        problems: takes up what is wrong with pairs, for the caller to refuse; None to have it refused here.
 
     Raises:
         DataError: naming all that is wrong with the data.
@@ -84,7 +105,11 @@ def training_source(recipe: Recipe, device: torch.device, on_note: OnNote | None
     data, seed = recipe.data, recipe.train.seed
     memory = int(data.memory * 2**30)
     if data.pairs:
-        return PairedBatches(_pairs(data.pairs), seed, device=device, memory=memory)
+        wrong: list[str] = [] if problems is None else problems
+        source = PairedBatches(_pairs(data.pairs, wrong), seed, device=device, memory=memory, problems=wrong)
+        if problems is None:
+            refuse(wrong, _REMEDY)
+        return source
     if data.noisy:
         return NoisyBatches(data.noisy, seed, match=data.match, device=device, memory=memory)
     if data.videos or data.corridors:
@@ -93,20 +118,29 @@ def training_source(recipe: Recipe, device: torch.device, on_note: OnNote | None
     return SyntheticBatches(photographs, get_degradation(data.degradation, recipe.degradation), seed)
 
 
-def validation_set(recipe: Recipe, source: Source) -> ValidationSet | None:
-    """What the recipe validates on, if anything. Who trains on noisy photographs or videos alone may hold back some of them."""
+def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> ValidationSet | None:
+    """What the recipe validates on, if anything. Who trains on noisy photographs or videos alone may hold back some of them.
+
+    Every file is read once, so that none is found to be wrong after hours of training; ``problems`` takes up what is wrong.
+    """
     if isinstance(source, NoisyBatches) and recipe.data.held_back:
         return NoisySet(source, recipe.data.held_back, recipe.train.size_at(0)[1])
     if isinstance(source, VideoTriplets) and recipe.data.held_back:
         return TripletSet(source, recipe.data.held_back)
     data, crop = recipe.data, recipe.report.validation_crop
     if data.validation_pairs:
-        return PairedSet(_pairs(data.validation_pairs), crop)
+        pairs = _pairs(data.validation_pairs, problems)
+        problems += unusable(pairs)
+        return PairedSet(pairs, crop)
     if data.validation_depth:
-        return Chained([DepthSet(folder, data.depth_unit) for folder in data.validation_depth])
+        depths = [DepthSet(folder, data.depth_unit) for folder in data.validation_depth]
+        problems += unusable([pair for part in depths for pair in part.pairs])
+        return Chained(depths)
     if data.validation:
         degradation = get_degradation(data.degradation, recipe.degradation)
-        return SyntheticSet(data.validation, degradation, recipe.report.validation_seed, crop)
+        photographs = SyntheticSet(data.validation, degradation, recipe.report.validation_seed, crop)
+        problems += DecodedImages(photographs.paths, lambda path: (load_rgb(path),), 0).load()
+        return photographs
     return None
 
 
@@ -144,9 +178,13 @@ class Chained:
         return part[inside]
 
 
-def _pairs(entries: Sequence[PairFolder | Path]) -> list[tuple[Path, Path]]:
-    folders = map(pair_folder, entries)
-    return [pair for f in folders for pair in get_layout(f.layout, f.input, f.target).pairs(f.folder, f.split)]
+def _pairs(entries: Sequence[PairFolder | Path], problems: list[str]) -> list[tuple[Path, Path]]:
+    pairs = []
+    for entry in map(pair_folder, entries):
+        found, missing = get_layout(entry.layout, entry.input, entry.target).find(entry.folder, entry.split)
+        pairs += found
+        problems += missing
+    return pairs
 
 
 class Ahead:

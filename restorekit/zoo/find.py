@@ -106,7 +106,7 @@ def _looks_like_path(text: str) -> bool:
 
 def _load_file(path: Path) -> Card:
     if path.is_dir():
-        cards = sorted(path.glob("*.toml"))
+        cards = sorted(found for found in path.glob("*.toml") if not found.name.endswith(".recipe.toml"))
         remedy = f"Name a card in it, for example {cards[0]}" if cards else "Name a card, a .toml file"
         raise CardError(f"{path} is a folder, not a model card", remedy)
     if path.suffix.lower() == ".onnx":

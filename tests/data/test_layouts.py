@@ -82,6 +82,8 @@ def test_everything_without_a_partner_is_said_at_once(tmp_path: Path) -> None:
     text = str(error.value)
     assert text.startswith("3 problems") and "input/a.png has no partner" in text
     assert "input/b.png has no partner" in text and "target/d.png has no input" in text
+    found, problems = LAYOUTS["folders"].find(tmp_path, "train")
+    assert names(tmp_path, found) == [("input/c.png", "target/c.png")] and len(problems) == 3
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

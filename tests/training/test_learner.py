@@ -41,12 +41,16 @@ def learner_of(recipe: Recipe) -> Learner:
     return Learner(recipe, get_method(recipe.method), recipe.method_config(), Fabric(accelerator="cpu", devices=1))
 
 
+def a_batch() -> Batch:
+    clip = as_clip(CorridorVideo(0, CorridorSettings(width=96, height=64)), 3)
+    return VideoTriplets([clip], seed=0).batch(0, 2, 0)
+
+
 def moved(recipe: Recipe) -> dict[str, float]:
     """How far each part's weights go in a step, and the encoder's statistics, at most."""
     learner = learner_of(recipe)
     before = {key: value.clone() for key, value in learner.network.state_dict().items()}
-    clip = as_clip(CorridorVideo(0, CorridorSettings(width=96, height=64)), 3)
-    learner.learn(VideoTriplets([clip], seed=0).batch(0, 2, 0), 0)
+    learner.learn(a_batch(), 0)
     far: dict[str, float] = {}
     for key, value in learner.network.state_dict().items():
         part = "statistics" if "running" in key or "num_batches" in key else key.partition(".")[0]
@@ -96,8 +100,26 @@ def test_a_checkpoint_of_before_there_was_a_setting_goes_on(card: Path, tmp_path
     save(tmp_path / "last.pt", recipe, Progress(7), {})
     stored = torch.load(tmp_path / "last.pt", weights_only=True)
     del stored["recipe"]["train"]["rates"], stored["recipe"]["data"]["flow"]
+    stored["recipe"]["train"]["precision"] = "auto"  # now it is stored as what it came to
     torch.save(stored, tmp_path / "last.pt")
     assert load(tmp_path / "last.pt", recipe)[0].step == 7
+
+
+def test_a_step_that_is_passed_over_leaves_no_trace_in_running_statistics(card: Path) -> None:
+    """Nor do its coordinates, which are not numbers, end the process."""
+    learner, batch = learner_of(recipe_for(card)), a_batch()
+    before = {key: value.clone() for key, value in learner.network.state_dict().items() if "running" in key}
+    extras = {name: value * torch.nan if value.is_floating_point() else value for name, value in batch.extras.items()}
+    learner.learn(Batch(batch.input * torch.nan, batch.target, extras), 0)
+    assert learner.passed_over == 1 and before
+    assert all(torch.equal(learner.network.state_dict()[key], value) for key, value in before.items())
+
+
+def test_an_infinite_gradient_is_seen_before_its_values_are_clipped(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = learner_of(recipe_for(card, clip_value=0.1))
+    monkeypatch.setattr(learner, "objective", lambda network, _: {"loss": torch.inf * next(network.parameters()).sum()})
+    nothing = torch.zeros(2, 3, 4, 4)
+    assert learner.learn(Batch(nothing, nothing, {}), 0)["gradient"].isinf() and learner.passed_over == 1
 
 
 def test_a_network_that_cannot_be_compiled_is_told(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:

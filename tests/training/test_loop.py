@@ -14,7 +14,7 @@ from torch import nn
 
 from restorekit import devices
 from restorekit.data import SyntheticBatches
-from restorekit.errors import CheckpointError, NumericalError, SettingError
+from restorekit.errors import CheckpointError, NumericalError, SettingError, UnknownNameError
 from restorekit.methods import Batch, get_method
 from restorekit.training import Hardware, Recipe, load_recipe, rehearse, train
 from restorekit.training.checkpoint import Progress, load, save
@@ -93,6 +93,7 @@ def test_a_run_leaves_card_weights_curves_and_pictures(recipe: Recipe, tmp_path:
     assert path is not None
     card = load_card(path)
     assert card.training["steps"] in (4, 8) and card.training["recipe_sha256"] == recipe.digest()
+    assert load_recipe(run / "tiny.recipe.toml") == recipe
     assert card.scores[0].metric == "PSNR" and card.scores[0].input > 5
     assert [row["step"] for row in columns(run / "train.csv")] == [str(step) for step in range(1, 9)]
     validations = columns(run / "validation.csv")
@@ -164,7 +165,30 @@ def test_auto_precision_is_what_the_machine_is_quick_in(
     monkeypatch.setattr(devices, "cpu_has_bf16", lambda: native)
     shorter = load_recipe(tmp_path / "tiny.toml", ["train.precision=auto", "train.steps=1"])
     card = train(shorter, tmp_path / "run", hardware=Hardware("cpu"))
-    assert card is not None and load_card(card).training["precision"] == taken
+    assert card is not None
+    facts = load_card(card).training
+    assert facts["precision"] == taken and facts["recipe_sha256"] == shorter.digest()
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: not native)  # as on another machine
+    with pytest.raises(CheckpointError, match=r"differs in train\.precision"):
+        train(shorter, tmp_path / "run", hardware=Hardware("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("gpu", UnknownNameError, "unknown device 'gpu'"),
+        ("cuda", SettingError, "no CUDA device here"),
+        ("cuda:1", SettingError, "no CUDA device here"),
+        ("mps", SettingError, "no Apple GPU"),
+    ],
+)
+def test_devices_that_are_not_here_are_told(
+    name: str, kind: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(kind, match=words):
+        Hardware(name).fabric("fp32")
 
 
 def test_ema_is_a_running_mean_that_starts_fast() -> None:
@@ -262,6 +286,17 @@ def test_stages_grow_the_crops(recipe: Recipe, tmp_path: Path) -> None:
     assert card.training["pairs"] == staged.train.pairs_before(card.training["steps"])
 
 
+def poison(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
+    """The inputs of these steps are no numbers."""
+    original = SyntheticBatches.batch
+
+    def poisoned(self: SyntheticBatches, step: int, count: int, patch: int) -> Batch:
+        batch = original(self, step, count, patch)
+        return Batch(batch.input * float("nan"), batch.target, batch.extras) if step in steps else batch
+
+    monkeypatch.setattr(SyntheticBatches, "batch", poisoned)
+
+
 def test_one_bad_step_is_passed_over(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[tuple[int, int]] = []
 
@@ -269,13 +304,7 @@ def test_one_bad_step_is_passed_over(recipe: Recipe, tmp_path: Path, monkeypatch
         def passed_over(self, step: int, count: int) -> None:
             heard.append((step, count))
 
-    original = SyntheticBatches.batch
-
-    def poisoned(self: SyntheticBatches, step: int, count: int, patch: int) -> Batch:
-        batch = original(self, step, count, patch)
-        return Batch(batch.input * float("nan"), batch.target, batch.extras) if step in (2, 3) else batch
-
-    monkeypatch.setattr(SyntheticBatches, "batch", poisoned)
+    poison(monkeypatch, 2, 3)
     result = weights(train(recipe, tmp_path / "run", reporter=Listener()))
     assert heard == [(3, 1), (4, 2)]
     assert all(value.isfinite().all() for value in result.values())
@@ -367,3 +396,13 @@ def test_a_discriminator_learns_beside_the_network_and_is_resumed(recipe: Recipe
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     states = torch.load(tmp_path / "whole" / "checkpoints" / "last.pt", weights_only=True)
     assert states["discriminator_optimiser"]["state"][0]["step"] == 3
+
+
+def test_a_discriminator_forgets_a_bad_step(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gan.toml"
+    path.write_text(ADVERSARIAL.format(folder=tmp_path / "photos"))
+    poison(monkeypatch, 3)
+    train(load_recipe(path), tmp_path / "run")
+    states = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)
+    assert states["discriminator_optimiser"]["state"][0]["step"] == 2  # steps 2 and 4
+    assert all(value.isfinite().all() for part in ("discriminator", "network") for value in states[part].values())

@@ -135,7 +135,8 @@ def to_unit_range(points: Tensor) -> Tensor:
 
 def warp(image: Tensor, points: Tensor) -> Tensor:
     """``image`` ``(B, C, H, W)`` sampled bilinearly at ``points`` ``(B, 2, H, W)``; beyond its border, the border."""
-    return F.grid_sample(image, to_unit_range(points), mode="bilinear", padding_mode="border", align_corners=True)
+    grid = torch.nan_to_num(to_unit_range(points))  # on a CPU, the gradient at a NaN ends the process
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def central_difference(maps: Tensor, axis: int) -> Tensor:

@@ -1,0 +1,54 @@
+"""What is wrong with the data is said at once, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from restorekit.errors import DataError
+from restorekit.settings import from_table
+from restorekit.training import Recipe
+from restorekit.training.sources import load_data
+
+
+def picture(path: Path, side: int = 64) -> str:
+    """A picture, and the folder it is in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(np.zeros((side, side), np.uint16)).save(path)
+    return str(path.parent)
+
+
+def broken(path: Path) -> str:
+    folder = picture(path)
+    path.write_bytes(path.read_bytes()[:60])
+    return folder
+
+
+def refused(**data: object) -> str:
+    recipe = from_table(Recipe, {"name": "x", "method": "multi-output", "data": data, "train": {"steps": 1}}, "test")
+    with pytest.raises(DataError) as error:
+        load_data(recipe, torch.device("cpu"))
+    return str(error.value)
+
+
+def test_of_pairs_on_both_sides_at_once(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "input" / "alone.png")
+    for folder, side in (("b", 32), ("c", 64)):
+        picture(tmp_path / folder / "input" / "1.png")
+        picture(tmp_path / folder / "target" / "1.png", side)
+    broken(tmp_path / "c" / "target" / "1.png")
+    text = refused(pairs=[str(tmp_path / "a"), str(tmp_path / "b")], validation_pairs=[str(tmp_path / "c")])
+    assert text.startswith("3 problems") and "alone.png has no partner" in text
+    assert "b/input/1.png is 64 x 64 but its target" in text and "c/target/1.png" in text
+
+
+def test_of_photographs_and_depths_to_validate_on(tmp_path: Path) -> None:
+    clean = [picture(tmp_path / "clean" / "1.png")]
+    assert "bad/1.png" in refused(clean=clean, validation=[broken(tmp_path / "bad" / "1.png")])
+    for folder, side in (("frames", 64), ("depth", 32)):
+        picture(tmp_path / "set" / folder / "1.png", side)
+    assert "its target" in refused(clean=clean, validation_depth=[str(tmp_path / "set")])
