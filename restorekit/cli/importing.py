@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from restorekit.cli.options import command
+
+if TYPE_CHECKING:
+    from restorekit.zoo import Card
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,19 @@ def import_(options: ImportOptions) -> None:
         settings=options.settings or [],
         overwrite=options.overwrite,
     )
-    settings = ", ".join(f"{key} {value}" for key, value in card.config.items())
     console = Console(options.quiet)
-    console.say(f"{card.method}: {settings}")
+    console.say(f"{card.method}: {_described(card)}")
     console.say(f"The card is written; use it with --model {card.path}")
     if options.json:
         print_json(as_json(card))
+
+
+def _described(card: Card) -> str:
+    """The settings that count, named as ``--set`` takes them: those whose metadata asks for a value of another field have it."""
+    config = card.parsed_config()
+    asks = {field.name: field.metadata for field in fields(config)}
+    counting = {key: value for key, value in card.config.items() if all(getattr(config, k) == v for k, v in asks[key].items())}
+    tables = {key: value for key, value in counting.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in counting.items() if key not in tables}
+    inner = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+    return ", ".join(f"{key} {value}" for key, value in (plain | inner).items())

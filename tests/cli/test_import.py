@@ -12,8 +12,10 @@ import torch
 from PIL import Image as PillowImage
 
 from restorekit import Restorer
+from restorekit.methods import get_method
 from restorekit.methods.infwide import METHOD as INFWIDE
 from restorekit.methods.infwide import InfwideConfig
+from restorekit.methods.multi_output.config import HINetConfig, MultiOutputConfig
 from restorekit.zoo import load_card, load_network, read_card
 from tests.cli.conftest import Run, pixels
 
@@ -38,6 +40,18 @@ def test_an_imported_model_restores_as_the_one_it_is(run: Run, photo: Path, card
     assert run("infer", "-m", "models/mine.toml", photo, "-o", "a.png").exit_code == 0
     assert run("infer", "-m", card, photo, "-o", "b.png").exit_code == 0
     assert np.array_equal(pixels(Path("a.png")), pixels(Path("b.png")))
+
+
+def test_settings_of_other_backbones_are_not_told(run: Run) -> None:
+    shape = HINetConfig(wf=8, depth=2, hin_position_left=0, hin_position_right=1)
+    network = get_method("multi-output").build(MultiOutputConfig(n_heads=2, backbone="hinet", hinet=shape))
+    torch.save(network.state_dict(), "net.pth")
+    result = run("import", "net.pth")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith(
+        "multi-output: n_heads 2, combinate_heads True, answer mean, backbone hinet, "
+        "hinet.wf 8, hinet.depth 2, hinet.relu_slope 0.2, hinet.hin_position_left 0, hinet.hin_position_right 1\n"
+    )
 
 
 def test_the_card_is_named_after_method_and_file(run: Run, checkpoint: Path) -> None:

@@ -18,15 +18,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from restorekit import images
 from restorekit.errors import CheckpointError
 from restorekit.inference import Restorer
 from restorekit.inference.tiling import least_side
 from restorekit.methods import Method, Prediction, get_method, list_methods
 from restorekit.settings import from_table, to_table
-from restorekit.zoo import import_checkpoint, load_network
+from restorekit.zoo import import_checkpoint, list_models, load_card, load_network
 from tests.goldens.recipe import fill
 from tests.inference.networks import picture
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HEIGHT, WIDTH = 29, 34
 FARTHEST = 512
 """Pixels of reach up to which it is tried out; methods that reach farther have tests of their own."""
@@ -44,6 +46,16 @@ class Subject:
         example = self.method.example_extras(*image.shape[-2:])
         extras = {name: value.to(image.dtype) for name, value in example.items()}
         return self.method.finish(self.method.predict(self.network, image, **extras, **measured), self.config)
+
+    def in_bfloat16(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The answer in float32, and how far bfloat16 is from it: PSNR in dB."""
+        with torch.no_grad():
+            measured = self.method.measure(image)
+            exact = self.answer(image, **measured).image
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = self.answer(image, **measured).image
+        assert rounded.isfinite().all()
+        return exact, -10 * torch.log10((rounded - exact).square().mean())
 
 
 def filled(method: Method[Any], config: Any) -> nn.Module:
@@ -186,13 +198,7 @@ class TestNetwork:
         assert sum(bool(gradient.any()) for gradient in reached) > 0.5 * len(learning)
 
     def test_bfloat16_comes_close(self, subject: Subject) -> None:
-        image = photo(40, 48)
-        with torch.no_grad():
-            exact = subject.answer(image).image
-            with torch.autocast("cpu", torch.bfloat16):
-                rounded = subject.answer(image).image
-        assert rounded.isfinite().all()
-        psnr = -10 * torch.log10((rounded - exact).square().mean())
+        exact, psnr = subject.in_bfloat16(photo(40, 48))
         assert psnr > 40
         assert psnr + 20 * torch.log10(exact.max() - exact.min()) > 30, "most of what varies is lost"
 
@@ -225,6 +231,16 @@ def test_tiles_give_what_the_whole_gives(name: str) -> None:
     found = tiled(image, **given)
     assert found.run.tiles > 1
     assert abs(found.to_array() - whole(image, **given).to_array()).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_bfloat16_of_a_shipped_model_comes_close(name: str) -> None:
+    """Weights that were taught, on a photograph."""
+    card = load_card(name)
+    pixels = images.to_float(images.read(EXAMPLES / "kitten.jpg").pixels[160:288, 240:400])
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+    _, psnr = Subject(card.restoration_method(), card.parsed_config(), load_network(card)).in_bfloat16(image)
+    assert psnr > 40
 
 
 class TestImport:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Backbone = Literal["nafnet", "restormer", "hinet", "mprnet"]
+
+_OF_NAFNET = {"backbone": "nafnet"}
+"""Metadata of a field that says nothing of other backbones."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,13 @@ class MultiOutputConfig:
         restormer: the shape of that backbone, the published one if nothing is said; likewise ``hinet`` and ``mprnet``.
     """
 
-    width: int = 16
-    enc_blk_nums: tuple[int, ...] = (1, 1, 2, 8)
-    middle_blk_num: int = 1
-    dec_blk_nums: tuple[int, ...] = (1, 1, 1, 1)
+    width: int = field(default=16, metadata=_OF_NAFNET)
+    enc_blk_nums: tuple[int, ...] = field(default=(1, 1, 2, 8), metadata=_OF_NAFNET)
+    middle_blk_num: int = field(default=1, metadata=_OF_NAFNET)
+    dec_blk_nums: tuple[int, ...] = field(default=(1, 1, 1, 1), metadata=_OF_NAFNET)
     n_heads: int = 4
     combinate_heads: bool = True
-    train_size: tuple[int, int] | None = (256, 256)
+    train_size: tuple[int, int] | None = field(default=(256, 256), metadata=_OF_NAFNET)
     answer: int | Literal["mean"] = "mean"
     backbone: Backbone = "nafnet"
     restormer: RestormerConfig | None = None
