@@ -1,18 +1,24 @@
 """How far an image restored in tiles is from the same image restored whole, as a Markdown table.
 
     python benchmarks/tiling.py
-    python benchmarks/tiling.py --models histoformer-compact --size 1024 --tiles 256 512 --image photo.png
+    python benchmarks/tiling.py --models histoformer-compact --size 576 --tiles 240 --image examples/lighthouse.jpg
 
 A model is a name of `restorekit models`, templates included, or the path of a card. A template has fresh weights, with seed 0: it
 shows what its structure does, not what training makes of it.
 
-- what: how tiles come near the whole: "exact" at this overlap; "measured", where statistics of the whole image reach every tile;
-  "local", where a pixel is out of reach of what is far away, but not within the overlap; "global", where nothing helps but large
-  tiles.
-- PSNR: of the tiled answer, with the whole answer as its target, in dB; floats in [0, 1], no border crop. Where statistics are
-  measured, the next column says what it is if every tile takes its own.
+A method of which tiles are not exact by themselves has a row for each choice, and "used" marks the one that the engine takes:
+
+- exact: tiles give the whole's answer at this overlap.
+- local: a pixel is out of reach of what is far away, but not within the overlap.
+- own: every tile takes its own statistics and judges for itself.
+- measured: what the method measures of the whole image reaches every tile.
+- anchored: tiles are given the tone of the network's answer for a reduced copy of the whole image.
+
+- PSNR: of the tiled answer, with the whole answer as its target, in dB; floats in [0, 1], no border crop.
 - seam: the mean step of the difference between both onto the lines where tiles start, end or fade, over that onto all other
-  lines. About 1 is no seam.
+  lines. About 1 is no seam. It sees steps from one pixel to the next, and no tone that changes within a fade:
+- tone: the largest difference in tone between two tiles side by side, in levels of 8 bits: of the mean of tiled minus whole
+  where each weighs most, in one colour.
 
 Tiles that are too small for a method are left out.
 """
@@ -24,7 +30,7 @@ import math
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,38 +41,76 @@ from rich.console import Console
 from restorekit import images
 from restorekit.inference import Restorer
 from restorekit.inference.tiling import Plan, plan_tiles
-from restorekit.methods import Method, get_method, list_methods
+from restorekit.methods import Method, Tiling, get_method, list_methods
 from restorekit.zoo import list_models, list_templates, load_card, load_network
 
 WHOLE = 2**20
 """A tile no image here is longer than."""
+
+CELL = 64
+"""Side of the cells that a method is anchored in for the table, where the engine does not anchor it, in pixels."""
 
 log = Console(stderr=True)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One model with tiles of one size; see the module."""
+    """One choice for one model, with tiles of one size; see the module."""
 
     model: str
     tile: tuple[int, int]
     overlap: int
-    what: str
+    choice: str
+    used: bool
     psnr: float
-    own: float | None
     seam: float
+    tone: float
 
     def row(self) -> list[str]:
-        own = "" if self.own is None else f"{self.own:.1f}"
         return [
             self.model,
             f"{self.tile[1]} x {self.tile[0]}",
             str(self.overlap),
-            self.what,
+            self.choice,
+            "yes" if self.used else "",
             f"{self.psnr:.1f}",
-            own,
             f"{self.seam:.2f}",
+            f"{self.tone:.1f}",
         ]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way to make tiles agree: whether the method measures the whole image, and the cells its tiles are anchored in."""
+
+    measures: bool
+    anchor: int
+
+    def name(self, plan: Plan, tiling: Tiling, taken: Choice) -> str:
+        if self.anchor:
+            return "anchored"
+        if self.measures:
+            return "measured, exact" if plan.exact else "measured"
+        if taken.measures or tiling.halo is None:
+            return "own"
+        return "exact" if plan.exact else "local"
+
+    def of(self, method: Method[Any]) -> Method[Any]:
+        """The same method, but for this."""
+
+        def tiling(own: Method[Any], config: Any) -> Tiling:
+            return replace(method.tiling(config), anchor=self.anchor)
+
+        measure = type(method).measure if self.measures else Method.measure
+        kind: Any = type("Chosen", (type(method),), {"tiling": tiling, "measure": measure})
+        return kind()
+
+
+def choices(taken: Choice, plan: Plan) -> list[Choice]:
+    """What there is beside the choice that the engine takes, and that itself."""
+    if taken.measures:
+        return [Choice(False, 0), taken]
+    return [taken] if plan.exact else [Choice(False, 0), Choice(False, taken.anchor or CELL)]
 
 
 def compare(model: str, picture: images.Image, tiles: Sequence[int]) -> list[Figures]:
@@ -83,25 +127,29 @@ def compare(model: str, picture: images.Image, tiles: Sequence[int]) -> list[Fig
         restorer = Restorer(how, config, network, device="cpu", precision="fp32", tile=tile)
         return restorer(picture, **extras).image.pixels
 
-    tiling, measures = method.tiling(config), type(method).measure is not Method.measure
+    tiling = method.tiling(config)
+    taken = Choice(type(method).measure is not Method.measure, tiling.anchor)
     whole = answer(method, WHOLE)
     found = []
     for tile in (tile for tile in tiles if tile >= tiling.minimum):
         plan = plan_tiles((picture.height, picture.width), tiling, max_side=tile)
         if plan.is_whole:
             continue
-        cut = answer(method, tile)
-        own = psnr(answer(without_statistics(method), tile), whole) if measures else None
-        near = "measured" if measures else "global" if tiling.halo is None else "local"
-        what = "measured, exact" if measures and plan.exact else "exact" if plan.exact else near
-        found.append(Figures(model, plan.tile, plan.overlap, what, psnr(cut, whole), own, seam(cut - whole, plan)))
+        for choice in choices(taken, plan):
+            cut = answer(choice.of(method), tile)
+            found.append(
+                Figures(
+                    model,
+                    plan.tile,
+                    plan.overlap,
+                    choice.name(plan, tiling, taken),
+                    choice == taken,
+                    psnr(cut, whole),
+                    seam(cut - whole, plan),
+                    tone(cut - whole, plan),
+                )
+            )
     return found
-
-
-def without_statistics(method: Method[Any]) -> Method[Any]:
-    """The same method, but that it measures nothing of a whole image."""
-    kind: Any = type("Own", (type(method),), {"measure": Method.measure})
-    return kind()
 
 
 def psnr(values: NDArray[np.float32], target: NDArray[np.float32]) -> float:
@@ -121,6 +169,19 @@ def seam(difference: NDArray[np.float32], plan: Plan) -> float:
         others.extend(np.delete(steps, at))
     usual = float(np.mean(others))
     return float(np.mean(borders)) / usual if usual else 1.0
+
+
+def tone(difference: NDArray[np.float32], plan: Plan) -> float:
+    """The largest step between the mean colours ``(H, W, C)`` has where one tile weighs most and where its neighbour does, in
+    255ths.
+    """
+    rows, columns = (
+        [slice(span.first + span.fade_in // 2, span.last - span.fade_out // 2) for span in spans]
+        for spans in (plan.rows, plan.columns)
+    )
+    means = np.array([[difference[row, column].mean((0, 1)) for column in columns] for row in rows])
+    steps = (abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1))
+    return 255 * float(np.concatenate([*steps, [0.0]]).max())
 
 
 def example(size: int) -> images.Image:
@@ -148,8 +209,8 @@ def _sees_whole(name: str) -> bool:
 
 
 def markdown(found: Sequence[Figures]) -> str:
-    head = ["model", "tile", "overlap", "what", "PSNR, dB", "own statistics", "seam"]
-    rows = [head, ["---", "---", "---:", "---", "---:", "---:", "---:"], *(figures.row() for figures in found)]
+    head = ["model", "tile", "overlap", "choice", "used", "PSNR, dB", "seam", "tone"]
+    rows = [head, ["---", "---", "---:", "---", "---", "---:", "---:", "---:"], *(figures.row() for figures in found)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

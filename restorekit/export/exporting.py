@@ -146,6 +146,7 @@ def export_network(
         bytes_per_pixel=tiling.bytes_per_pixel,
         halo=tiling.halo,
         whole=tiling.whole,
+        anchor=tiling.anchor,
         extra_inputs=() if part else predictor.names[1:],
         size=size,
         longest=method.longest_exported_side(config),
@@ -167,13 +168,14 @@ def export_network(
         some = [(photographs[i % len(photographs)], sizes[i % len(sizes)]) for i in range(3)]
         given = [_shown(method, photograph, each) for photograph, each in some]
     else:
-        given = [example(method, each, seed, part) for seed, each in enumerate(sizes)]
+        again = sizes * 2 if method.extra_inputs and size is not None else sizes  # what is given beside may have any size
+        given = [example(method, each, seed, part) for seed, each in enumerate(again)]
     return facts, data, check_graph(data, predictor, given, precision)
 
 
 def example(method: Method[Any], size: tuple[int, int], seed: int = 0, part: str = "") -> dict[str, Tensor]:
-    """What a graph takes, by name: a smooth image ``(1, 3, H, W)`` with a little noise, and the extra inputs that go with it; for
-    a part of a network, that image again and again, on its way to the right.
+    """What a graph takes, by name: a smooth image ``(1, 3, H, W)`` with a little noise, and the extra inputs that go with it,
+    which grow with the seed, in width most; for a part of a network, that image again and again, on its way to the right.
     """
     import torch
     from torch.nn import functional as F
@@ -184,7 +186,12 @@ def example(method: Method[Any], size: tuple[int, int], seed: int = 0, part: str
     image = (image + 0.02 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
     if part:
         return {name: image.roll(4 * number, 3) for number, name in enumerate(method.parts.get(part, ("image",)))}
-    return {"image": image, **method.measure(image), **method.example_extras(*size)}
+    beside = method.example_extras(*size)
+    for name, values in beside.items():
+        height, width = values.shape[2:]
+        if min(height, width) > 1:  # like a PSF
+            beside[name] = F.interpolate(values, (height + 4 * seed, width + 10 * seed), mode="bilinear")
+    return {"image": image, **method.measure(image), **beside}
 
 
 def _sizes(method: Method[Any], config: Any, size: tuple[int, int] | None) -> list[tuple[int, int]]:

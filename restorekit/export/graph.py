@@ -57,15 +57,16 @@ class Predictor(nn.Module):
 def make_graph(predictor: Predictor, inputs: Mapping[str, Tensor], *, dynamic: bool, opset: int) -> Any:
     """The ONNX model; CardError with the exporter's last words if it makes none."""
     free = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-    # what a method measures has one value a channel; anything else may have any size, like a PSF
-    shapes = (tuple(free if min(values.shape[2:]) > 1 else None for values in inputs.values()),)
+    # what a method measures has one value a channel; what a user gives beside the image may have any size, like a PSF
+    varies = [min(values.shape[2:]) > 1 and (dynamic or name in predictor.method.extra_inputs) for name, values in inputs.items()]
+    shapes = (tuple(free if each else None for each in varies),)
     try:
         with _quiet():
             program = torch.onnx.export(
                 predictor,
                 tuple(inputs.values()),
                 dynamo=True,
-                dynamic_shapes=shapes if dynamic else None,
+                dynamic_shapes=shapes if any(varies) else None,
                 input_names=list(inputs),
                 output_names=[f"{name}_out" for name in predictor.maps],
                 opset_version=opset,

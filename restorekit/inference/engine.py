@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from restorekit import images
 from restorekit.errors import NumericalError, OutOfMemoryError
+from restorekit.inference.anchoring import Anchor, reduced, reduced_size
 from restorekit.inference.canvas import Canvas
 from restorekit.inference.extras import Extras, as_arrays
 from restorekit.inference.memory import tile_budget
@@ -117,11 +118,14 @@ class Engine:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """What a pixel of a tile takes: as measured where that was done, else as the method declares."""
-        precision, declared = self.backend.precision, self.tiling.bytes_per_pixel
-        if self.backend.device.type == "cpu" and precision in self.measured:
-            return self.measured[precision]
-        return max(1, declared // 2) if precision in ("bf16", "fp16") else declared
+        """What a pixel of a tile takes: as measured where that was done, else as the method declares; that is in float32, and
+        lower precisions can take as much.
+        """
+        if self.backend.device.type == "cpu":
+            for precision in (self.backend.precision, "fp32"):
+                if precision in self.measured:
+                    return self.measured[precision]
+        return self.tiling.bytes_per_pixel
 
     def _plan(self, picture: images.Image | images.LargeImage) -> Plan:
         size = (picture.height, picture.width)
@@ -155,8 +159,7 @@ class Engine:
             return {}
         if isinstance(picture, images.LargeImage):
             picture = picture.sample()
-        rows, columns = (Span(0, side, 0, side, 0, 0) for side in (picture.height, picture.width))
-        return self._measured(_cut(picture, rows, columns))
+        return self._measured(_uncut(picture))
 
     def _measured(self, image: Any) -> Extras:
         if not self.backend.uses_torch:
@@ -170,18 +173,34 @@ class Engine:
         picture = canvas.picture
         done = 0
         progress(done, plan.tiles)
+        anchor = self._anchor(picture, plan, extras)
 
         def run(row: Span, column: Span) -> Mapping[str, FloatArray]:
             nonlocal done
-            maps = self.backend.run(_cut(picture, row, column), **extras)
-            for values in maps.values():
-                _check_finite(values)
+            maps = self._run_tile(_cut(picture, row, column), extras)
+            if anchor is not None:
+                maps = anchor.correct(maps, row, column)
             done += 1
             progress(done, plan.tiles)
-            return {name: values[0] for name, values in maps.items()}
+            return maps
 
         for block in merge_tiles(plan, run):
             canvas.draw(block.rows, block.columns, self._finish(block.maps))
+
+    def _anchor(self, picture: images.Image | images.LargeImage, plan: Plan, extras: Extras) -> Anchor | None:
+        """What tiles are to agree with; None where they need not, or do."""
+        if not self.tiling.anchor or plan.exact:
+            return None
+        longest = self._max_side if self._size is None else min(self._size)
+        copy = reduced(picture, reduced_size(plan, self.tiling.multiple, longest), band=plan.tile[0])
+        return Anchor(self._run_tile(_uncut(copy), extras), plan.size, self.tiling.anchor)
+
+    def _run_tile(self, tile: FloatArray, extras: Extras) -> dict[str, FloatArray]:
+        """The maps ``(C, h, w)`` of a tile, all finite."""
+        maps = self.backend.run(tile, **extras)
+        for values in maps.values():
+            _check_finite(values)
+        return {name: values[0] for name, values in maps.items()}
 
     def _finish(self, maps: Mapping[str, FloatArray]) -> Prediction:
         if not self.backend.uses_torch:
@@ -210,3 +229,9 @@ def _cut(picture: images.Image | images.LargeImage, row: Span, column: Span) -> 
     if picture.is_grey:
         values = values.repeat(3, axis=2)
     return values.transpose(2, 0, 1)[None]
+
+
+def _uncut(picture: images.Image) -> FloatArray:
+    """A picture as one tile."""
+    row, column = (Span(0, side, 0, side, 0, 0) for side in (picture.height, picture.width))
+    return _cut(picture, row, column)

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     import torch
 
 _SAFE_PART = 0.5  # of what is free: allocators waste some, and the image, its result and other programs need some
-_MOST_BYTES = {"cpu": 2**30}
+_MOST_BYTES = {"cpu": 2**30, "cuda": 4 * 2**30}  # on CUDA, half of 8 GiB: weights, workspaces and what the allocator keeps
 _MOST_PIXELS = {"cpu": 1024**2, "mps": 2048**2, "cuda": 4096**2}
-# Larger tiles are not faster: on a CPU they fall out of its caches and become slower, and on CUDA 32-bit indices end.
+# Larger tiles are not faster: on a CPU they fall out of its caches and become slower, and on CUDA they only take more memory
+# from others, and 32-bit indices end.
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import os
 import platform
 import secrets
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from restorekit import __version__
 from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError
+from restorekit.inference.resampling import enlarged
 from restorekit.methods import Method, get_method
 from restorekit.zoo.onnx_file import OnnxFacts, first_line, import_runtime, read_facts
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from restorekit.zoo import Card
 
 FloatArray = NDArray[np.float32]
+
+log = logging.getLogger(__name__)
 
 PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
@@ -69,16 +73,17 @@ class OnnxBackend:
 
     def __init__(self, path: Path, provider: str = "auto", threads: int | None = None) -> None:
         runtime = import_runtime()
-        chosen = resolve_provider(provider)
+        chosen, *others = resolve_provider(provider)
         self.path = path
-        try:
-            self._session = _session(runtime, path, chosen, threads)
-        except OSError as error:
-            raise CardError(f"{path} cannot be read: {error.strerror}", "Check the path and its permissions") from None
-        except Exception as error:  # what the runtime raises has no common class
-            raise CardError(f"{path} cannot be run: {first_line(error)}", "Export the model again") from None
-        if PROVIDERS[chosen] not in self._session.get_providers():
-            raise SettingError(f"onnxruntime could not start {chosen}", "Check its drivers, or take the provider cpu")
+        while True:
+            try:
+                self._session = _started(runtime, path, chosen, threads)
+                break
+            except (CardError, SettingError) as error:  # a build for GPUs says that it has them, also where there is none
+                if not others:
+                    raise
+                log.warning("%s: %s runs instead", error.problem, others[0])
+                chosen, *others = others
         self.facts: OnnxFacts = read_facts(path, self._session.get_modelmeta().custom_metadata_map)
         if self.facts.part:
             problem = f"{path} holds only the {self.facts.part} network of {self.facts.name}, which gives no image"
@@ -117,7 +122,7 @@ class OnnxBackend:
             raise CardError(f"{self.path} cannot be run on this image: {first_line(error)}", "Take another tile size") from None
         maps = {name: np.asarray(values, np.float32) for name, values in zip(self.facts.maps, outputs, strict=True)}
         if size is not None:
-            return {name: _enlarged(values, (height, width)) for name, values in maps.items()}
+            return {name: enlarged(values, (height, width)) for name, values in maps.items()}
         return {name: values[..., :height, :width] for name, values in maps.items()}
 
     def in_float32(self) -> OnnxBackend:
@@ -141,17 +146,17 @@ class OnnxBackend:
         return self.method.own_size(self._config, height, width)
 
 
-def resolve_provider(name: str) -> str:
-    """Our name of the provider called ``name``; see :class:`OnnxBackend`."""
+def resolve_provider(name: str) -> list[str]:
+    """Our names of the providers to try for the one called ``name``, best first; see :class:`OnnxBackend`."""
     present = set(import_runtime().get_available_providers())
     if name == "auto":
-        return next((own for own, theirs in PROVIDERS.items() if theirs in present and own not in _SLOW_TO_START), "cpu")
+        return [own for own, theirs in PROVIDERS.items() if theirs in present and own not in _SLOW_TO_START]
     if name not in PROVIDERS:
         raise UnknownNameError("provider", name, ["auto", *PROVIDERS])
     if PROVIDERS[name] not in present:
         here = ", ".join(own for own, theirs in PROVIDERS.items() if theirs in present)
         raise SettingError(f"this onnxruntime has no provider {name}; it has {here}", "Install a build of onnxruntime with it")
-    return name
+    return [name]
 
 
 def cache_folder() -> Path:
@@ -176,15 +181,30 @@ def exported_card(card: Card) -> Path:
     from restorekit.export import export
 
     card.weights_path()
-    told = repr(sorted(card.config.items())) + (card.weights.sha256 if card.weights else "")
+    tiling = card.restoration_method().tiling(card.parsed_config())
+    told = f"{sorted(card.config.items())}{tiling}{card.weights.sha256 if card.weights else ''}"
     path = cache_folder() / f"{card.name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}-{__version__}.onnx"
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CardError(f"{path.parent} cannot be made: {error.strerror}", "Set RESTOREKIT_CACHE to a folder") from None
+        log.warning("exporting %s for onnxruntime; this can take minutes, and is done once", card.name)
         export(card, path)
     return path
+
+
+def _started(runtime: Any, path: Path, provider: str, threads: int | None) -> Any:
+    """A session that runs on the provider."""
+    try:
+        session = _session(runtime, path, provider, threads)
+    except OSError as error:
+        raise CardError(f"{path} cannot be read: {error.strerror}", "Check the path and its permissions") from None
+    except Exception as error:  # what the runtime raises has no common class
+        raise CardError(f"{path} cannot be run on {provider}: {first_line(error)}", "Export the model again") from None
+    if PROVIDERS[provider] not in session.get_providers():
+        raise SettingError(f"onnxruntime could not start {provider}", "Check its drivers, or take the provider cpu")
+    return session
 
 
 def _session(runtime: Any, path: Path, provider: str, threads: int | None) -> Any:
@@ -244,17 +264,3 @@ def _reduced(tile: FloatArray, size: tuple[int, int]) -> FloatArray:
         Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BICUBIC) for plane in np.ascontiguousarray(tile[0])
     ]
     return np.stack([np.asarray(plane, np.float32) for plane in planes])[None].clip(0, 1)
-
-
-def _enlarged(values: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """``(1, C, h, w)`` at another size, bilinear between pixel centres."""
-    for axis, length in zip((2, 3), size, strict=True):
-        old = values.shape[axis]
-        if old == length:
-            continue
-        at = ((np.arange(length) + 0.5) * (old / length) - 0.5).clip(0, old - 1)
-        low = np.minimum(at.astype(int), max(old - 2, 0))
-        share = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(4)])
-        high = np.minimum(low + 1, old - 1)
-        values = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
-    return values

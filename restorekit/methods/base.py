@@ -50,6 +50,9 @@ class Tiling:
         bytes_per_pixel: memory one pixel of a tile takes while the network runs, in float32.
         whole: whether images are never cut, whatever their size: tiles would be answers to another question. The rest then
             matters little; ``minimum`` is the side of an image to try the network out on.
+        anchor: side, in pixels, of the cells in which tiles are given the means of what the network says of a reduced copy of
+            the whole image, so that all have one tone; 0 where every tile stands for itself. Not for networks whose extra
+            inputs are measured in pixels, as a PSF is.
     """
 
     multiple: int
@@ -58,6 +61,7 @@ class Tiling:
     minimum: int
     bytes_per_pixel: int
     whole: bool = False
+    anchor: int = 0
 
     def is_exact(self, overlap: int) -> bool:
         """Whether tiles with this overlap give what the whole image would."""

@@ -20,14 +20,14 @@ from restorekit.export.checking import check_graph
 from restorekit.export.exporting import export_network
 from restorekit.export.graph import Predictor, make_graph
 from restorekit.export.quantising import middle
-from restorekit.inference import Restorer
+from restorekit.inference import Restorer, onnx_backend
 from restorekit.inference.onnx_backend import OnnxBackend, resolve_provider
 from restorekit.inference.tiling import plan_of_size
 from restorekit.layers.fourier import FourierProducts
 from restorekit.methods import Tiling, get_method
 from restorekit.methods.deeprft.blocks import Means, NAFEVSBlock
 from restorekit.zoo import load_card
-from restorekit.zoo.onnx_file import import_runtime
+from restorekit.zoo.onnx_file import OnnxFacts, import_runtime, read_facts
 from tests.inference.networks import picture
 from tests.methods.test_registry import filled
 from tests.tiny import write_tiny_card
@@ -211,13 +211,55 @@ def test_optimised_graph_is_kept_and_a_damaged_one_made_again(model: Path, cache
     assert [path.name for path in cache.iterdir()] == [kept.name]
 
 
-def test_card_runs_in_onnxruntime_and_is_exported_once(card: Path, cache: Path) -> None:
+def test_card_runs_in_onnxruntime_and_is_exported_once(card: Path, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = Restorer.from_card(card, backend="onnx")
     (kept,) = (path for path in cache.glob("*.onnx") if "optimised" not in path.name)
     written = kept.stat().st_mtime_ns
-    assert "onnxruntime" in first.device
+    assert "onnxruntime" in first.device and "this can take minutes" in caplog.text
+    caplog.clear()
     Restorer.from_card(card, backend="onnx")
-    assert kept.stat().st_mtime_ns == written
+    assert kept.stat().st_mtime_ns == written and not caplog.records
+
+
+def test_a_provider_that_does_not_start_gives_way_unless_it_was_asked_for(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime = import_runtime()
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnx_backend, "import_runtime", lambda: runtime)
+    assert resolve_provider("auto") == ["cuda", "cpu"]
+    assert OnnxBackend(model).device.provider == "cpu"
+    (told,) = caplog.messages
+    assert "cuda" in told and told.endswith("cpu runs instead")
+    with pytest.raises((CardError, SettingError), match="cuda"):
+        OnnxBackend(model, "cuda")
+
+
+def test_all_of_a_tiling_is_told() -> None:
+    tiling = Tiling(16, None, 32, 128, 1000, anchor=64)
+    facts = OnnxFacts("1", "x", "histoformer", ("weather",), {}, ("image",), 16, 32, 128, 1000, anchor=64)
+    assert read_facts(Path("x.onnx"), facts.to_properties()).tiling() == tiling
+
+
+def test_a_card_is_read_without_onnxruntime(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert load_card(model).method == "multi-output"
+
+
+def test_a_blur_kernel_of_any_size_passes_the_check_and_fits_a_graph_of_one_size() -> None:
+    class Shift:
+        """Adds the sum of squares of its PSF, if the PSF may have any size."""
+
+        extra_inputs = ("psf",)
+
+        def predict(self, network: Any, image: torch.Tensor, psf: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"image": network(image) + psf.square().sum()}
+
+    method: Any = Shift()
+    given = [{"image": torch.rand(1, 3, 24, 32), "psf": torch.rand(1, 1, *size)} for size in ((3, 3), (7, 13))]
+    predictor = Predictor(method, torch.nn.Conv2d(3, 3, 1), given[0])
+    graph = make_graph(predictor, given[0], dynamic=False, opset=20)
+    assert max(check.error for check in check_graph(graph.SerializeToString(), predictor, given, "fp32")) < 1e-4
 
 
 def test_nothing_is_left_where_a_check_fails(card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

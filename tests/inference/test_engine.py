@@ -110,7 +110,7 @@ def test_budget_in_bytes_limits_the_first_tile() -> None:
     assert max(height * width for height, width in backend.tried) <= 40 * 40
     engine, backend = engine_with(room=2**30, memory=64 * 40 * 40, precision="bf16")
     fill(engine, picture(150, 170))
-    assert 40 * 40 < max(height * width for height, width in backend.tried) <= 2 * 40 * 40
+    assert max(height * width for height, width in backend.tried) <= 40 * 40  # unmeasured, bf16 is not trusted to take less
     engine, _ = engine_with(room=2**30, memory=64 * 40 * 40, overlap=24)
     with pytest.raises(SettingError, match="an overlap of 24 pixels needs tiles of at least 52 a side"):
         fill(engine, picture(150, 170))

@@ -71,7 +71,8 @@ def test_half_of_what_is_free_and_no_more_than_makes_tiles_faster(monkeypatch: p
     for free, bytes_per_pixel, pixels in ((2**30, 1024, 2**19), (2**40, 1024, 2**20), (2**40, 4096, 2**18), (2**40, 100, 2**20)):
         monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
         assert tile_budget(CPU).largest_tile(bytes_per_pixel) == pixels
-    assert tile_budget(torch.device("cuda:0")).largest_tile(1024) == 2**24
+    assert tile_budget(torch.device("cuda:0")).largest_tile(100) == 2**24
+    assert tile_budget(torch.device("cuda:0")).largest_tile(1024) == 2**22  # of 8 GiB, the rest is for all but tiles
 
 
 def test_memory_given_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from benchmarks.tiling import Choice, tone
+from restorekit import images
+from restorekit.inference import Restorer
 from restorekit.inference.tiling import Plan, plan_tiles
+from restorekit.methods import get_method
 from restorekit.methods.multi_output import METHOD, MultiOutputConfig
+from restorekit.zoo import load_card, load_network
 from tests.inference.networks import LONG, SHORT, picture, restorer_of
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 WHOLE = 100_000  # a tile no image here is longer than
 
 CASES = {
@@ -88,3 +96,21 @@ def test_steps_would_show_without_the_merge() -> None:
     whole, tiled = (restorer_of(LONG, tile=tile, overlap=0)(image).image.pixels for tile in (WHOLE, 128))
     for at_borders, elsewhere in steps_at_borders(tiled - whole, plan):
         assert at_borders.mean() > 2 * elsewhere.mean()
+
+
+def test_shipped_weights_leave_no_blocks_of_tone_in_a_sky() -> None:
+    card = load_card("histoformer-compact")
+    network, method, config = load_network(card), get_method(card.method), card.parsed_config()
+    photograph = images.read(EXAMPLES / "lighthouse.jpg").to_pil().resize((256, 192), Image.Resampling.BOX)
+    image = images.to_float(np.asarray(photograph))
+    plan = plan_tiles((192, 256), method.tiling(config), max_side=128)
+    assert (len(plan.rows), len(plan.columns)) == (2, 3)
+
+    def answer(tile: int, anchor: int = 0) -> NDArray[np.float32]:
+        chosen = Choice(False, anchor).of(method)
+        return Restorer(chosen, config, network, device="cpu", precision="fp32", tile=tile)(image).image.pixels
+
+    whole = answer(WHOLE)
+    by_themselves, anchored = (tone(answer(128, anchor) - whole, plan) for anchor in (0, method.tiling(config).anchor))
+    assert by_themselves > 20  # levels of 8 bits, which anyone sees
+    assert anchored < 3

@@ -113,11 +113,11 @@ class Histoformer(Method[HistoformerConfig]):
         )
 
     def tiling(self, config: HistoformerConfig) -> Tiling:
-        """Global: every sort and every score sees the whole image, so tiles are a compromise at any overlap. Best are those of
-        the training patches' size, 256 to 360. Memory as measured: 130 to 210 bytes per folded pixel for each of ``dim``.
+        """Global: every sort and every score sees the whole image, so tiles are a compromise at any overlap, and without an
+        anchor show as blocks of tone. Memory as measured: 130 to 210 bytes per folded pixel for each of ``dim``.
         """
         memory = 210 * config.dim // config.fold**2 + 48
-        return Tiling(multiple=8 * config.fold, halo=None, overlap=32, minimum=128, bytes_per_pixel=memory)
+        return Tiling(multiple=8 * config.fold, halo=None, overlap=32, minimum=128, bytes_per_pixel=memory, anchor=64)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
         return {"image": network(image)}
