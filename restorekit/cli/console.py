@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ class Console:
         from rich.console import Console as RichConsole
 
         self.quiet = quiet
+        logging.getLogger("restorekit").setLevel(logging.ERROR if quiet else logging.NOTSET)
         self.rich = RichConsole(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
