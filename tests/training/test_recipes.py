@@ -20,6 +20,9 @@ from restorekit.training.sources import training_source
 from restorekit.zoo import load_card, load_network
 
 COMPACT = [name for name in shipped_recipes() if name.endswith("-compact")]
+CASES = [*((name, ()) for name in COMPACT), ("cbsn-compact", ("supervised=false", "ramp=0"))]
+"""The recipes, and what they have beside: how C-BSN teaches itself."""
+
 SMALLER = ["steps=40", "batch=2", "patch=60", "warmup=0", "precision=fp32", "compile=false", "ema=0"]
 
 
@@ -60,9 +63,9 @@ def test_published_recipes_are_complete(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMPACT)
-def test_a_few_steps_lower_the_loss_of_a_batch(name: str, photos: Path) -> None:
-    recipe = smaller(name, photos)
+@pytest.mark.parametrize(("name", "objective"), CASES)
+def test_a_few_steps_lower_the_loss_of_a_batch(name: str, objective: tuple[str, ...], photos: Path) -> None:
+    recipe = smaller(name, photos, *(f"objective.{change}" for change in objective))
     fabric = Fabric(accelerator="cpu", devices=1)
     learner = Learner(recipe, get_method(recipe.method), recipe.method_config(), fabric)
     batch = training_source(recipe, torch.device("cpu")).batch(0, recipe.train.batch, recipe.train.patch)
@@ -86,9 +89,17 @@ class KillAtOnce(Reporter):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMPACT)
-def test_every_method_goes_on_where_it_was_killed(name: str, photos: Path, tmp_path: Path) -> None:
-    recipe = smaller(name, photos, "steps=2", "patch=40", "checkpoint_every=1", "log_every=1", "ema=0.5")
+@pytest.mark.parametrize(("name", "objective"), CASES)
+def test_every_method_goes_on_where_it_was_killed(name: str, objective: tuple[str, ...], photos: Path, tmp_path: Path) -> None:
+    changes = (
+        *(f"objective.{change}" for change in objective),
+        "steps=2",
+        "patch=40",
+        "checkpoint_every=1",
+        "log_every=1",
+        "ema=0.5",
+    )
+    recipe = smaller(name, photos, *changes)
     whole = train(recipe, tmp_path / "whole")
     with pytest.raises(KilledError):
         train(recipe, tmp_path / "killed", reporter=KillAtOnce())
