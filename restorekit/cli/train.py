@@ -62,7 +62,8 @@ def train(options: TrainOptions) -> None:
     recipe = load_recipe(options.recipe, options.assignments or [])
     hardware = Hardware(options.device, options.devices, options.nodes)
     if options.dry_run:
-        for line in _describe(recipe, rehearse(recipe, hardware=hardware)):
+        outlook = rehearse(recipe, hardware=hardware)
+        for line in _describe(recipe, outlook) if outlook is not None else ():
             console.say(line)
         return
     run = options.output or Path("runs") / recipe.name

@@ -74,13 +74,25 @@ def _completed(table: dict[str, Any]) -> dict[str, Any]:
         return table
 
 
+_OF_NO_ACCOUNT = {
+    "report",
+    "card",
+    "data.memory",
+    "data.validation",
+    "data.validation_pairs",
+    "data.validation_depth",
+    "data.depth_unit",
+}
+"""Settings that change nothing that is learnt."""
+
+
 def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
-    """Names of the settings that differ and matter to what is learnt; reports and the card's words do not."""
+    """Names of the settings that differ and matter to what is learnt."""
     found = []
     for key in sorted(ours.keys() | theirs.keys()):
         name = f"{prefix}{key}"
         a, b = ours.get(key), theirs.get(key)
-        if name in ("report", "card", "data.validation") or a == b:
+        if name in _OF_NO_ACCOUNT or a == b:
             continue
         if name == "train.precision" and a == "auto":  # in checkpoints of before it was stored as what it came to
             continue

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
-from restorekit.devices import resolve_device, resolve_precision
+from restorekit.devices import cpu_has_bf16, resolve_device, resolve_precision
 from restorekit.errors import CheckpointError, SettingError
 from restorekit.methods import Method, get_method
 from restorekit.training import checkpoint
@@ -25,7 +26,7 @@ from restorekit.training.report import Reporter
 from restorekit.training.result import training_facts, write_result
 from restorekit.training.schedule import learning_rate
 from restorekit.training.sources import Ahead, load_data
-from restorekit.training.stopping import stop_request
+from restorekit.training.stopping import StopRequest, stop_request
 from restorekit.training.validation import Scores, validate
 
 
@@ -129,8 +130,10 @@ def train(
     return Trainer(recipe, run, resume, hardware or Hardware(), reporter or Reporter()).run()
 
 
-def rehearse(recipe: Recipe, *, hardware: Hardware | None = None, steps: int = 3) -> Outlook:
-    """Take a few steps of ``recipe`` without leaving anything, and tell what the training will be."""
+def rehearse(recipe: Recipe, *, hardware: Hardware | None = None, steps: int = 3) -> Outlook | None:
+    """Take a few steps of ``recipe`` without leaving anything, and tell what the training will be; of several processes the first
+    one tells, the others give None.
+    """
     return Trainer(recipe, None, False, hardware or Hardware(), Reporter()).rehearse(steps)
 
 
@@ -145,6 +148,8 @@ class Trainer:
         self.fabric = hardware.fabric(self.precision)
         self.leads = self.fabric.is_global_zero
         self.reporter = reporter if self.leads else Reporter()
+        if self.precision == "bf16" and self.fabric.device.type == "cpu" and not cpu_has_bf16():
+            self.reporter.noted("This CPU only emulates bfloat16, many times slower than float32: set train.precision to auto")
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
         self.source, self.validation = load_data(recipe, self.fabric.device, self.reporter.noted)
@@ -188,9 +193,10 @@ class Trainer:
                     self._log(losses)
                 if self.validation is not None and (progress.step % report.validate_every == 0 or last):
                     card = self._validate()
-                if progress.step % report.checkpoint_every == 0 or last or stop.made or self._gives_up():
+                stops = self._is_to_stop(stop)
+                if progress.step % report.checkpoint_every == 0 or last or stops or self._gives_up():
                     self._save()
-                if stop.made and not last:
+                if stops and not last:
                     self.reporter.stopped(progress.step)
                     return None
                 if not last and self._gives_up():
@@ -201,12 +207,14 @@ class Trainer:
         self.reporter.ended()
         return card
 
-    def rehearse(self, steps: int) -> Outlook:
-        """Take ``steps`` steps, after one that is not timed, and tell what was found."""
+    def rehearse(self, steps: int) -> Outlook | None:
+        """Take ``steps`` steps, after one that is not timed, and tell what was found, in the leading process."""
         self._step(0)
         began = time.perf_counter()
         for step in range(1, steps + 1):
             self._step(step)
+        if not self.leads:
+            return None
         return Outlook(
             photographs=len(self.source),
             validated=len(self.validation or ()),
@@ -217,6 +225,12 @@ class Trainer:
             device=str(self.fabric.device),
             precision=self.precision,
         )
+
+    def _is_to_stop(self, stop: StopRequest) -> bool:
+        """Whether anybody asked, in any process: all of them end after the same step."""
+        if self.fabric.world_size == 1:
+            return stop.made
+        return float(self.fabric.all_reduce(torch.tensor(float(stop.made)), reduce_op="sum")) > 0  # type: ignore[arg-type]
 
     def _gives_up(self) -> bool:
         """Whether validations have brought nothing better for as long as the recipe has patience with them."""

@@ -16,7 +16,7 @@ from restorekit import devices
 from restorekit.data import SyntheticBatches
 from restorekit.errors import CheckpointError, NumericalError, SettingError, UnknownNameError
 from restorekit.methods import Batch, get_method
-from restorekit.training import Hardware, Recipe, load_recipe, rehearse, train
+from restorekit.training import Hardware, Recipe, load_recipe, loop, rehearse, train
 from restorekit.training.checkpoint import Progress, load, save
 from restorekit.training.ema import Ema
 from restorekit.training.log import CurveLog
@@ -129,7 +129,7 @@ def test_another_recipe_is_not_continued_unless_it_only_reports_otherwise(recipe
     path = tmp_path / "tiny.toml"
     with pytest.raises(CheckpointError, match=r"differs in train\.learning_rate"):
         train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run")
-    train(load_recipe(path, ["report.validate_every=8"]), tmp_path / "run")
+    train(load_recipe(path, ["report.validate_every=8", "data.memory=1", "data.validation=[]"]), tmp_path / "run")
     train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run", resume=False)
 
 
@@ -153,8 +153,22 @@ def test_a_loss_that_is_not_finite_ends_the_run(recipe: Recipe, tmp_path: Path) 
         train(wild, tmp_path / "run")
 
 
-def test_bfloat16_learns_too(recipe: Recipe, tmp_path: Path) -> None:
-    card = train(load_recipe(tmp_path / "tiny.toml", ["train.precision=bf16", "train.steps=2"]), tmp_path / "run")
+class Hears(Reporter):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_learns_too(native: bool, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "cpu_has_bf16", lambda: native)
+    short, hears = load_recipe(tmp_path / "tiny.toml", ["train.precision=bf16", "train.steps=2"]), Hears()
+    card = train(short, tmp_path / "run", hardware=Hardware("cpu"), reporter=hears)
+    assert [note[:40] for note in hears.notes] == ([] if native else ["This CPU only emulates bfloat16, many ti"])
     assert all(value.isfinite().all() and value.dtype == torch.float32 for value in weights(card).values())
 
 
@@ -346,6 +360,12 @@ def test_pairs_on_disk_teach_too(recipe: Recipe, tmp_path: Path) -> None:
     assert card.scores[0].input == 50 and "degraded" not in card.scores[0].protocol and "degradation" not in card.training
 
 
+def test_two_processes_say_once_what_will_be(recipe: Recipe, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "restorekit", "train", str(tmp_path / "tiny.toml"), "--device", "cpu", "--devices", "2"]
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and (done.stdout + done.stderr).count("Time:") == 1, done.stderr
+
+
 def test_two_processes_learn_what_one_does(recipe: Recipe, tmp_path: Path) -> None:
     whole = weights(train(recipe, tmp_path / "whole"))
     command = [sys.executable, "-m", "restorekit", "train", str(tmp_path / "tiny.toml"), "--device", "cpu", "--devices", "2"]
@@ -354,6 +374,35 @@ def test_two_processes_learn_what_one_does(recipe: Recipe, tmp_path: Path) -> No
     shared = weights(tmp_path / "two" / "tiny.toml")
     assert all(torch.allclose(whole[key], shared[key], atol=1e-5) for key in whole)
     assert columns(tmp_path / "two" / "validation.csv")[-1]["step"] == "8"
+
+
+STOPPED = """
+import signal, sys
+from pathlib import Path
+from restorekit.training import load_recipe
+from restorekit.training.loop import Hardware, train
+from restorekit.training.report import Reporter
+
+class StopAt(Reporter):
+    def logged(self, step, values):
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+    def stopped(self, step):
+        print("stopped", step)
+
+train(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), hardware=Hardware("cpu", 2), reporter=StopAt())
+"""
+"""Ctrl-C for one process of two: as the other's reporter tells nothing, it is not asked."""
+
+
+def test_two_processes_stop_together_when_one_is_asked_to(recipe: Recipe, tmp_path: Path) -> None:
+    whole = weights(train(recipe, tmp_path / "whole"))
+    (tmp_path / "stopped.py").write_text(STOPPED)
+    command = [sys.executable, str(tmp_path / "stopped.py"), str(tmp_path / "tiny.toml"), str(tmp_path / "two")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.split() == ["stopped", "3"], done.stderr
+    resumed = weights(train(recipe, tmp_path / "two"))
+    assert all(torch.allclose(whole[key], resumed[key], atol=1e-5) for key in whole)
 
 
 ADVERSARIAL = """
