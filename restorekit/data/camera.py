@@ -65,12 +65,13 @@ def find_camera(source: Path, size: tuple[int, int], given: Sequence[float] = ()
         source: the video file, or the folder of the frames.
         size: rows and columns of the frames as they are there.
         given: fx, fy, cx, cy as shares of width and height, which count before all. Without them a file ``K.txt``, 3 x 3 in
-            pixels of the frames, beside the frames or one folder up; then the focal length in the EXIF data of the first frame,
+            pixels of the frames, beside the frames or one folder up; then KITTI's ``calib_cam_to_cam.txt``, where the frames lie
+            in ``image_02/data`` or the like of one of its drives; then the focal length in the EXIF data of the first frame,
             with square pixels; and else :data:`FOCAL`.
         pictures: the frames' files, if there are any.
 
     Raises:
-        DataError: for a file ``K.txt`` that is no matrix.
+        DataError: for a file ``K.txt`` that is no matrix, or a calibration without the camera.
         ImageError: if the first frame cannot be read.
     """
     height, width = size
@@ -82,6 +83,9 @@ def find_camera(source: Path, size: tuple[int, int], given: Sequence[float] = ()
             k = _read_matrix(path)
             centre = (float(k[0, 2]) + 0.5) / width, (float(k[1, 2]) + 0.5) / height
             return Camera((float(k[0, 0]) / width, float(k[1, 1]) / height, *centre), "file", path)
+    calibration = source.parent.parent.parent / "calib_cam_to_cam.txt"
+    if source.name == "data" and source.parent.name.startswith("image_") and calibration.is_file():
+        return Camera(_read_calibration(calibration, source.parent.name.removeprefix("image_")), "file", calibration)
     block = images.read(pictures[0]).metadata.exif if pictures else None
     focal = focal_length(block, size) if block else None
     if focal is not None and _BELIEVED[0] < focal / max(size) < _BELIEVED[1]:
@@ -94,3 +98,16 @@ def _read_matrix(path: Path) -> np.ndarray:
         return np.loadtxt(path).reshape(3, 3)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} is no 3 x 3 matrix: {error}", "Write three lines of three numbers") from None
+
+
+def _read_calibration(path: Path, camera: str) -> tuple[float, float, float, float]:
+    """fx, fy, cx, cy of a rectified camera of KITTI's as shares of its frames' size."""
+    lines = (line.partition(":") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    values = {name: numbers.split() for name, _, numbers in lines}
+    try:
+        width, height = map(float, values[f"S_rect_{camera}"])
+        fx, _, cx, _, _, fy, cy, *_ = map(float, values[f"P_rect_{camera}"])
+    except (KeyError, ValueError):
+        problem = f"{path} lacks S_rect_{camera} or P_rect_{camera}"
+        raise DataError(problem, "Take it from the data set again, or give the intrinsics") from None
+    return fx / width, fy / height, (cx + 0.5) / width, (cy + 0.5) / height

@@ -16,7 +16,7 @@ from restorekit.data.camera import find_camera
 from restorekit.data.clean import load_rgb
 from restorekit.data.problems import refuse
 from restorekit.data.shots import find_shots, small_grey
-from restorekit.errors import DataError, ImageError
+from restorekit.errors import DataError, ImageError, UnknownNameError
 from restorekit.images.video import is_video_path, read_frames
 
 LEAST = 3
@@ -44,8 +44,16 @@ class Clip:
     flow: Tensor | None = None
 
 
+LAYOUTS: dict[str, str] = {"folders": "", "kitti": "*_*_*/*_drive_*_sync/image_0[23]/data"}
+"""Where data sets of videos, as they unpack, have the folders of frames that count; empty: wherever there are any."""
+
+
 def load_clips(
-    source: Path, size: tuple[int, int], intrinsics: Sequence[float] = (), on_note: OnNote | None = None
+    source: Path,
+    size: tuple[int, int],
+    intrinsics: Sequence[float] = (),
+    on_note: OnNote | None = None,
+    layout: str = "folders",
 ) -> list[Clip]:
     """The videos in ``source``: a video file, a folder of frames, or a folder of such folders and files.
 
@@ -57,13 +65,20 @@ def load_clips(
         intrinsics: fx, fy, cx, cy as shares of the width and height; without them :func:`~restorekit.data.camera.find_camera`
             looks for them.
         on_note: told of cuts and repeated frames.
+        layout: a name in :data:`LAYOUTS`.
 
     Raises:
         DataError: if there is no video, naming every frame that cannot be read.
+        UnknownNameError: for a name that no layout has.
     """
     if not source.exists():
         raise DataError(f"the video {source} does not exist", "Correct the path")
-    clips = [clip for video in _videos(source, size) for clip in _cut(video, size, intrinsics, on_note)]
+    if layout not in LAYOUTS:
+        raise UnknownNameError("layout", layout, LAYOUTS)
+    places = sorted(source.glob(LAYOUTS[layout])) if LAYOUTS[layout] else [source]
+    if not places:
+        raise DataError(f"{source} holds no folder {LAYOUTS[layout]}", f"Check the folder, or leave out the layout '{layout}'")
+    clips = [clip for place in places for video in _videos(place, size) for clip in _cut(video, size, intrinsics, on_note)]
     if not clips:
         raise DataError(f"{source} holds no video of three frames or more", "Name a video file, or a folder of frames")
     return clips

@@ -42,10 +42,13 @@ class VideoFolder:
         folder: a video file, a folder of frames, or a folder of those, relative to where the command is run.
         intrinsics: fx, fy, cx, cy of the camera, as shares of the frames' width and height; without them a file ``K.txt`` beside
             the frames tells, or their EXIF data, or a focal length of 0.866 widths is assumed.
+        layout: ``"kitti"`` for KITTI's raw recordings as they unpack: the two colour cameras of each drive, with their
+            calibration. ``"folders"`` for all else.
     """
 
     folder: Path
     intrinsics: tuple[float, ...] = ()
+    layout: str = "folders"
 
     def __post_init__(self) -> None:
         if len(self.intrinsics) not in (0, 4):

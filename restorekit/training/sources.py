@@ -150,7 +150,9 @@ def _videos(recipe: Recipe, on_note: OnNote | None) -> Source:
         raise SettingError(f"{recipe.method} does not learn from video", "Give it data.clean, data.pairs or data.noisy")
     size = config.height, config.width
     clips = [
-        clip for video in map(video_folder, data.videos) for clip in load_clips(video.folder, size, video.intrinsics, on_note)
+        clip
+        for video in map(video_folder, data.videos)
+        for clip in load_clips(video.folder, size, video.intrinsics, on_note, video.layout)
     ]
     if data.flow == "dis":
         clips = [with_flow(clip, data.gap) for clip in clips]

@@ -51,3 +51,18 @@ def test_a_file_that_is_no_matrix_is_refused(tmp_path: Path) -> None:
     (tmp_path / "K.txt").write_text("1 2 3")
     with pytest.raises(DataError, match=r"K\.txt is no 3 x 3 matrix"):
         find_camera(tmp_path, (40, 60))
+
+
+def test_kitti_tells_its_cameras(tmp_path: Path) -> None:
+    """The rectified cameras of 26 September 2011, as the data set's own file has them."""
+    frames = tmp_path / "2011_09_26" / "2011_09_26_drive_0001_sync" / "image_02" / "data"
+    frames.mkdir(parents=True)
+    calibration = tmp_path / "2011_09_26" / "calib_cam_to_cam.txt"
+    rectified = "7.215377e+02 0.0 6.095593e+02 4.485728e+01 0.0 7.215377e+02 1.728540e+02 2.163791e-01 0.0 0.0 1.0 2.745884e-03"
+    calibration.write_text(f"calib_time: 09-Jan-2012 13:57:47\nS_rect_02: 1.242e+03 3.75e+02\nP_rect_02: {rectified}\n")
+    camera = find_camera(frames, (375, 1242))
+    assert camera.intrinsics == pytest.approx((0.58095, 1.92410, 0.49119, 0.46228), abs=1e-5)
+    assert camera.matrix(375, 1242)[:2, 2].tolist() == pytest.approx([609.5593, 172.854], abs=1e-3)
+    calibration.write_text("S_rect_03: 1.242e+03 3.75e+02\n")
+    with pytest.raises(DataError, match=r"calib_cam_to_cam\.txt lacks S_rect_02 or P_rect_02"):
+        find_camera(frames, (375, 1242))

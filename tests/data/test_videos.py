@@ -11,7 +11,7 @@ import torch
 from restorekit.data.camera import FOCAL
 from restorekit.data.clips import load_clips
 from restorekit.data.videos import DepthSet, VideoTriplets
-from restorekit.errors import DataError
+from restorekit.errors import DataError, UnknownNameError
 
 
 def frames(folder: Path, count: int = 5, size: tuple[int, int] = (40, 60)) -> Path:
@@ -124,3 +124,18 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         load_clips(tmp_path / "clip", (32, 32))
     with pytest.raises(DataError, match="holds no frames/NAME"):
         DepthSet(tmp_path)
+
+
+def test_kittis_raw_recordings_are_the_colour_cameras_of_each_drive(tmp_path: Path) -> None:
+    day = tmp_path / "2011_09_26"
+    for camera in ("image_00", "image_02", "image_03"):
+        frames(day / "2011_09_26_drive_0001_sync" / camera / "data", 3)
+    lines = [f"S_rect_0{n}: 60 40\nP_rect_0{n}: 30 0 29.5 {n} 0 30 19.5 0 0 0 1 0\n" for n in (2, 3)]
+    (day / "calib_cam_to_cam.txt").write_text("".join(lines))
+    clips = load_clips(tmp_path, (40, 60), layout="kitti")
+    assert [Path(clip.name).parent.name for clip in clips] == ["image_02", "image_03"]
+    assert clips[0].intrinsics.tolist() == [[30, 0, 29.5], [0, 30, 19.5], [0, 0, 1]]
+    with pytest.raises(DataError, match="holds no folder"):
+        load_clips(day, (40, 60), layout="kitti")
+    with pytest.raises(UnknownNameError, match="kiti"):
+        load_clips(tmp_path, (40, 60), layout="kiti")
