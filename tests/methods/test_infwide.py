@@ -263,7 +263,7 @@ class TestMethod:
     def test_config_from_state_dict(self, config: InfwideConfig) -> None:
         with torch.device("meta"):
             state = METHOD.build(config).state_dict()
-        assert METHOD.config_from_state_dict(state) == dataclasses.replace(config, square_count=True)
+        assert METHOD.config_from_state_dict(state) == dataclasses.replace(config, square_count=True, residual=False)
 
     def test_state_dict_of_something_else(self) -> None:
         with pytest.raises(CheckpointError, match=r"FeatModule1\.FeatureBlock\.0\.body\.0\.weight, FSRefineModule"):
@@ -322,6 +322,20 @@ class TestObjective:
         assert {name: value.item() for name, value in found.items()} == pytest.approx(
             {n: v.item() for n, v in known.items()}, abs=1e-6
         )
+
+    def test_one_that_answers_corrections_begins_with_its_input(self, batch: Batch) -> None:
+        config = dataclasses.replace(TINY, residual=True)
+        torch.manual_seed(0)
+        network = METHOD.build(config)
+        METHOD.objective(config, {}).prepare(network)
+        branches = network(batch.input, batch.extras["psf"], with_half=True)
+        for image in (branches.denoised, branches.out):
+            assert torch.equal(image, batch.input)
+        assert torch.equal(branches.half, F.interpolate(batch.input, scale_factor=0.5, mode="bilinear"))
+        fresh = METHOD.build(TINY)
+        before = {name: value.clone() for name, value in fresh.state_dict().items()}
+        METHOD.objective(TINY, {}).prepare(fresh)
+        assert all(torch.equal(before[name], value) for name, value in fresh.state_dict().items())
 
     def test_no_psf(self, network: Infwide, batch: Batch) -> None:
         with pytest.raises(DataError, match="without blur kernels"):

@@ -21,7 +21,7 @@ HEADROOM = 1.2
 
 @dataclass(frozen=True)
 class InfwideConfig:
-    """An INFWIDE network; the names are the authors', but for the last.
+    """An INFWIDE network; the names are the authors', but for the last two.
 
     Attributes:
         n_colors: channels of the image; 1 takes the colours of a photograph one by one.
@@ -33,6 +33,9 @@ class InfwideConfig:
         input_denoise: the denoiser, or ``"none"`` to deconvolve the noisy image. Its weights are kept either way.
         square_count: take the number of pixels in a noise estimate to be the height squared, as the published code does; False
             counts them. The same for square images.
+        residual: the denoiser answers a correction of the noisy image, and the fusion one of the denoised. Not in the paper,
+            whose networks write whole images. So colours and brightness are right from the first step, which a short training
+            never quite learns.
     """
 
     n_colors: int = 3
@@ -43,6 +46,7 @@ class InfwideConfig:
     denoise: tuple[int, int, int, int] = (16, 32, 64, 96)
     input_denoise: Literal["ResUnet", "none"] = "ResUnet"
     square_count: bool = False
+    residual: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_colors", "feat", "width", "n_resblock", "n_conv"):
@@ -115,7 +119,7 @@ class Infwide(Method[InfwideConfig]):
     config_type = InfwideConfig
     presets = {
         "compact": InfwideConfig(),
-        "compact-s": InfwideConfig(feat=12, width=8, denoise=(8, 16, 32, 64)),
+        "compact-s": InfwideConfig(feat=12, width=8, denoise=(8, 16, 32, 64), residual=True),
         "paper": InfwideConfig(width=32, n_resblock=3, denoise=(32, 64, 128, 256), square_count=True),
     }
     extra_inputs = ("psf",)
@@ -132,6 +136,7 @@ class Infwide(Method[InfwideConfig]):
             config.denoise,
             config.input_denoise == "ResUnet",
             config.square_count,
+            config.residual,
         )
 
     def tiling(self, config: InfwideConfig) -> Tiling:

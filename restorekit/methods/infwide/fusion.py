@@ -87,10 +87,10 @@ class Fusion(nn.Module):
         """The image merged from two ``(B, C, H, W)``, and that of half size, which only a loss needs (None unless asked for)."""
         height, width = x1.shape[-2:]
         full, half = (height, width), (_half(height), _half(width))
-        a1, a2 = self._merge(self.InBlock11(_resize(x1, half)), self.InBlock12(_resize(x2, half)))
+        a1, a2 = self._merge(self.InBlock11(resize(x1, half)), self.InBlock12(resize(x2, half)))
         out_half = self._image(a1, a2) if with_half else None
-        in1 = self.InBlock21(torch.cat([_resize(a1, full), x1], 1))
-        in2 = self.InBlock22(torch.cat([_resize(a2, full), x2], 1))
+        in1 = self.InBlock21(torch.cat([resize(a1, full), x1], 1))
+        in2 = self.InBlock22(torch.cat([resize(a2, full), x2], 1))
         return self._image(*self._merge(in1, in2)), out_half
 
     def _merge(self, p: Tensor, q: Tensor) -> Streams:
@@ -115,5 +115,6 @@ def _half(size: int) -> int:
     return size // 2 + size % 4 // 3
 
 
-def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """``(B, C, H, W)`` at another size ``(h, w)``, bilinearly."""
     return F.interpolate(x, size, mode="bilinear", align_corners=False)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from restorekit.errors import UsageError
 from restorekit.methods.infwide.blocks import entry
 from restorekit.methods.infwide.denoiser import ResUNet
-from restorekit.methods.infwide.fusion import Fusion
+from restorekit.methods.infwide.fusion import Fusion, resize
 from restorekit.methods.infwide.refinement import FeatureRefinement
 from restorekit.methods.infwide.wiener import Wiener, noise_level
 
@@ -64,6 +64,7 @@ class Infwide(nn.Module):
         denoise: channels of the denoiser's four levels.
         denoise_input: whether the denoiser is used; it is part of the state dict in any case.
         square_count: see :class:`~restorekit.methods.infwide.wiener.Wiener`.
+        residual: whether the denoiser's answer is added to the noisy image, and the fusion's to the denoised one.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Infwide(nn.Module):
         denoise: tuple[int, int, int, int] = (32, 64, 128, 256),
         denoise_input: bool = True,
         square_count: bool = True,
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        self.residual = residual
         self.n_colors = n_colors
         self.denoise_input = denoise_input
         self.square_count = square_count
@@ -104,11 +107,22 @@ class Infwide(nn.Module):
         features = self.FSRefineModule(deconvolve(self.FeatModule1(image)))
         deconvolved = deconvolve(denoised)
         out, half = self.MergeRefineModule(deconvolved, features, with_half)
+        if self.residual:
+            out = denoised + out
+            half = None if half is None else resize(denoised, half.shape[-2:]) + half
         return Branches(out, features, denoised, deconvolved, half)
 
     def denoise(self, image: Tensor) -> Tensor:
         """The image ``(B, C, H, W)`` without noise, still blurred; the image itself in a network without denoiser."""
-        return self.DenoiseUnet(image, noise_level(image)) if self.denoise_input else image
+        if not self.denoise_input:
+            return image
+        answer: Tensor = self.DenoiseUnet(image, noise_level(image))
+        return image + answer if self.residual else answer
+
+    def start_from_input(self) -> None:
+        """Let a fresh network whose answers are corrections correct nothing yet."""
+        for values in (*self.DenoiseUnet.m_tail.parameters(), *self.MergeRefineModule.OutBlock_b.outLayers[-1].parameters()):
+            nn.init.zeros_(values)
 
     def _one_by_one(self, image: Tensor, psf: Tensor, with_half: bool) -> Branches:
         """Each colour as an image of its own, blurred by the same PSF."""

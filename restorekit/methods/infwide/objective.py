@@ -13,6 +13,7 @@ from restorekit.layers import convolve_circular, unit_sum
 from restorekit.losses import dssim, squared_variation
 from restorekit.methods.base import Batch
 from restorekit.methods.infwide import ImageTerms, InfwideObjective, network_gain
+from restorekit.methods.infwide.network import Infwide
 from restorekit.metrics import crop_border
 
 
@@ -48,6 +49,11 @@ class ClosedLoop:
             "denoise": settings.denoise_weight * image_loss(denoised, blurred, settings.denoise),
             "reblur": settings.reblur_weight * reblur_loss(out, psf, blurred, settings.reblur_border),
         }
+
+    def prepare(self, network: Infwide) -> None:
+        """Called with a fresh network before its first step: one that answers corrections begins with its input."""
+        if network.residual:
+            network.start_from_input()
 
 
 def image_loss(estimate: Tensor, truth: Tensor, weights: ImageTerms) -> Tensor:
