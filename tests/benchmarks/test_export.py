@@ -28,10 +28,10 @@ def test_a_row_for_each_network_and_part() -> None:
 @pytest.mark.slow
 def test_a_model_is_exported_and_timed() -> None:
     pytest.importorskip("onnxscript")
-    options = ["--methods", "cbsn", "--presets", "compact", "--size", "66", "--passes", "1"]
+    options = ["--methods", "cbsn", "--presets", "compact-l", "--size", "66", "--passes", "1"]
     command = [sys.executable, str(ROOT / "benchmarks" / "export.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
     model, *cells = done.stdout.splitlines()[2].strip("| ").split(" | ")
-    assert model == "cbsn-compact"
+    assert model == "cbsn-compact-l"
     for error, size, ratio in (cells[:3], cells[3:]):
         assert 0 < float(error) < 1e-4 and 0.5 < float(size) < 2 and float(ratio) > 0

@@ -29,7 +29,7 @@ def test_tables() -> None:
     ]
     table, slopes = slopes_table(results)
     assert slopes == {("cbsn-compact", "bf16"): 1056}
-    assert table.splitlines()[2] == "| cbsn-compact | bf16 | 64 | 260 | 768 | 1056 |"
+    assert table.splitlines()[2] == "| cbsn-compact | bf16 | 64 | 260 | 384 | 1056 |"
     peaks = peaks_table([(Case("a", "fp32", 30, 40, False), Figures(0, 2**30, "cpu, fp32, whole, 0.1 s"))])
     assert peaks.splitlines()[2] == "| a | fp32 | 40 x 30 | cpu, fp32, whole, 0.1 s | 1024 |"
 

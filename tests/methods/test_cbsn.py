@@ -70,11 +70,12 @@ class TestMethod:
         code = "import sys, restorekit.methods.cbsn, restorekit.methods.cbsn.convert; sys.exit('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
-    @pytest.mark.parametrize(("preset", "expected"), [("paper", 3_656_131), ("compact", 173_539), ("compact-l", 382_515)])
+    @pytest.mark.parametrize(("preset", "expected"), [("paper", 3_656_131), ("compact", 84_638), ("compact-l", 382_515)])
     def test_parameters_of_the_presets(self, preset: str, expected: int) -> None:
         config = METHOD.presets[preset]
-        f, n = config.filters, config.num_module
-        assert count(config) == expected == f**2 * (42 + 20 * n) + f * (77 + 4 * n) + 4419
+        f, n, t = config.filters, config.num_module, config.tail_channels
+        body, tail = f**2 * (42 + 20 * n) + f * (13 + 4 * n), f * t + t**2 + 5 * t + 3
+        assert count(config) == expected == body + tail + (3 * t + 3 if config.skip else 0)
 
     @pytest.mark.parametrize("field", ["filters", "num_module", "tail_channels"])
     def test_settings_that_cannot_be(self, field: str) -> None:

@@ -38,7 +38,7 @@ def teach(step: int | None, noisy: Tensor, **options: Any) -> dict[str, Tensor]:
     return {name: loss.detach() for name, loss in losses.items()}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
 def test_sub_images(stride: int, batch: int, rows: int, columns: int) -> None:
     x = torch.rand(batch, 3, rows * stride, columns * stride)
@@ -156,11 +156,14 @@ class TestObjective:
         clean = noisy * 0.9
         losses = METHOD.objective(SMALL, {"supervised": True, "blind_share": 0.5})(network, Batch(noisy, clean, {}))
         mean, std = measure(noisy)
-        x, c = (noisy - mean) / std, (clean - mean) / std
+        x = (noisy - mean) / std
         assert losses.keys() == {"clean", "blind_clean"}
-        assert float(losses["clean"]) == pytest.approx(float((network(x) - c).abs().mean()), rel=1e-5)
-        blind = blind_images(network, x[:2], 5)
-        assert float(losses["blind_clean"]) == pytest.approx(float((blind - c[:2]).abs().mean()), rel=1e-5)
+        assert float(losses["clean"]) == pytest.approx(float((network(x) * std + mean - clean).abs().mean()), rel=1e-5)
+        blind = blind_images(network, x[:2], 5) * std[:2] + mean[:2]
+        assert float(losses["blind_clean"]) == pytest.approx(float((blind - clean[:2]).abs().mean()), rel=1e-5)
+        table = {"supervised": True, "blind_share": 0.5, "blind_weight": 0.25}
+        lighter = METHOD.objective(SMALL, table)(network, Batch(noisy, clean, {}))
+        assert float(lighter["blind_clean"]) == pytest.approx(float(losses["blind_clean"]) / 4, rel=1e-5)
         seeing = METHOD.objective(SMALL, {"supervised": True, "blind_share": 0})(network, Batch(noisy, clean, {}))
         assert seeing.keys() == {"clean"}
         with pytest.raises(SettingError, match="blind_share"):
@@ -184,14 +187,28 @@ class TestObjective:
     def test_a_supervised_network_begins_with_about_the_image_itself(self) -> None:
         torch.manual_seed(0)
         noisy = torch.rand(1, 3, 20, 20)
-        network = METHOD.build(METHOD.presets["compact"])
+        network = METHOD.build(METHOD.presets["compact-l"])
         far = float((METHOD.predict(network, noisy)["image"] - noisy).abs().mean())
-        METHOD.objective(METHOD.presets["compact"], {}).prepare(network)
+        METHOD.objective(METHOD.presets["compact-l"], {}).prepare(network)
         assert float((METHOD.predict(network, noisy)["image"] - noisy).abs().mean()) == far
-        METHOD.objective(METHOD.presets["compact"], {"supervised": True}).prepare(network)
+        METHOD.objective(METHOD.presets["compact-l"], {"supervised": True}).prepare(network)
         assert float((METHOD.predict(network, noisy)["image"] - noisy).abs().mean()) < 0.1 < far
         pass_through(network, 0.0)
         assert blind_images(network, noisy, 5).isfinite().all()
+
+    def test_one_with_a_skip_begins_with_the_image_and_stays_blind_where_it_must(self) -> None:
+        torch.manual_seed(0)
+        network, image = METHOD.build(METHOD.presets["compact"]), torch.rand(1, 3, 24, 24)
+        METHOD.objective(METHOD.presets["compact"], {"supervised": True}).prepare(network)
+        torch.testing.assert_close(METHOD.predict(network, image)["image"], image)
+        assert METHOD.config_from_state_dict(network.state_dict()) == METHOD.presets["compact"]
+        with torch.no_grad():
+            torch.nn.init.normal_(network.seeing.weight)
+        image.requires_grad_()
+        for blind in (True, False):
+            (gradient,) = torch.autograd.grad(network(image, blind=blind)[..., 12, 12].sum(), image)
+            assert bool(gradient[..., 12, 12].any()) != blind
+            assert gradient[..., 12, 13].any()
 
     def test_a_network_too_small_to_pass_an_image_through_stays(self) -> None:
         network = METHOD.build(CbsnConfig(filters=5, num_module=1, tail_channels=5))

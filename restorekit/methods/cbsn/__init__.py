@@ -26,11 +26,14 @@ class CbsnConfig:
         filters: channels of both branches.
         num_module: dilated modules of each branch, 3 pixels of reach apiece.
         tail_channels: channels of the last two hidden layers; always 64 in the published code.
+        skip: answer a correction of the pixels that may be seen, not the image. Not the paper's: so taught with clean pictures, a
+            network learns in far fewer steps, and leaves photographs with little noise alone.
     """
 
     filters: int = 48
     num_module: int = 6
     tail_channels: int = 64
+    skip: bool = False
 
     def __post_init__(self) -> None:
         for name in ("filters", "num_module", "tail_channels"):
@@ -54,14 +57,15 @@ class CbsnObjective:
     seed: int = 0
     supervised: bool = False
     blind_share: float = 1.0
+    blind_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.blind_share <= 1:
             raise ValueError("blind_share must be from 0 to 1")
         if self.stride_b < 1 or self.stride_i < 1:
             raise ValueError("stride_b and stride_i must be at least 1")
-        if self.ramp < 0 or self.seed < 0 or self.lambda_inv < 0:
-            raise ValueError("ramp, seed and lambda_inv must not be negative")
+        if min(self.ramp, self.seed, self.lambda_inv, self.blind_weight) < 0:
+            raise ValueError("ramp, seed, lambda_inv and blind_weight must not be negative")
 
 
 class Cbsn(Method[CbsnConfig]):
@@ -76,12 +80,18 @@ class Cbsn(Method[CbsnConfig]):
         "https://arxiv.org/abs/2304.09507",
     )
     config_type = CbsnConfig
-    presets = {"compact": CbsnConfig(filters=32), "compact-l": CbsnConfig(), "paper": CbsnConfig(filters=128, num_module=9)}
+    presets = {
+        "compact": CbsnConfig(filters=24, num_module=5, tail_channels=32, skip=True),
+        "compact-l": CbsnConfig(),
+        "paper": CbsnConfig(filters=128, num_module=9),
+    }
 
     def build(self, config: CbsnConfig) -> ConditionalBlindSpotNetwork:
         from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork
 
-        return ConditionalBlindSpotNetwork(config.filters, config.num_module, tail_channels=config.tail_channels)
+        return ConditionalBlindSpotNetwork(
+            config.filters, config.num_module, tail_channels=config.tail_channels, skip=config.skip
+        )
 
     def tiling(self, config: CbsnConfig) -> Tiling:
         """What is global, mean and standard deviation, is measured: tiles given those of the whole are exact at this overlap."""
@@ -133,6 +143,7 @@ class Cbsn(Method[CbsnConfig]):
             chosen.seed,
             chosen.supervised,
             chosen.blind_share,
+            chosen.blind_weight,
         )
 
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -169,7 +180,7 @@ class Cbsn(Method[CbsnConfig]):
         modules = 0
         while f"branch1.dcm.{modules}.conv1.weight" in state:
             modules += 1
-        config = CbsnConfig(state["conv0.weight"].shape[0], modules, state["conv2.weight"].shape[0])
+        config = CbsnConfig(state["conv0.weight"].shape[0], modules, state["conv2.weight"].shape[0], "seeing.weight" in state)
         with torch.device("meta"):
             own = self.build(config).state_dict()
         _refuse("lacks", [key for key in own if key not in state])

@@ -117,6 +117,7 @@ class DownsampledInvariance:
             paper's, but where clean photographs are at hand it teaches in a tenth of the steps what the network can then be
             taught further on noisy ones alone.
         blind_share: share of the patches that the blind network is shown when ``supervised``; it costs as much as the other.
+        blind_weight: weight of its error then. A blind image is ten times as far off, and would be all that is learnt.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class DownsampledInvariance:
         seed: int = 0,
         supervised: bool = False,
         blind_share: float = 1.0,
+        blind_weight: float = 1.0,
     ) -> None:
         self.stride_b = stride_b
         self.stride_i = stride_i
@@ -136,6 +138,7 @@ class DownsampledInvariance:
         self.seed = seed
         self.supervised = supervised
         self.blind_share = blind_share
+        self.blind_weight = blind_weight
         self._calls = 0
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -145,7 +148,7 @@ class DownsampledInvariance:
         mean, std = measure(patches)
         x = (patches - mean) / std
         if self.supervised:
-            return self._compare(network, x, (self._trim(batch.target) - mean) / std)
+            return self._compare(network, x, self._trim(batch.target), mean, std)
         choice = draw_choice(patches, self.stride_i, self.seed, step)
         terms = compute_terms(network, x, choice, self.stride_b, self.stride_i)
         ramp = self.ramp_at(step)
@@ -156,12 +159,16 @@ class DownsampledInvariance:
         if self.supervised:
             pass_through(network)
 
-    def _compare(self, network: nn.Module, x: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        losses = {"clean": F.l1_loss(network(x, blind=False).to(x.dtype), clean)}
+    def _compare(self, network: nn.Module, x: Tensor, clean: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+        """Mean absolute errors of images of the photographs' range: normalised, flat patches would count for most."""
+
+        def error(image: Tensor, shown: int) -> Tensor:
+            return F.l1_loss(image.to(x.dtype) * std[:shown] + mean[:shown], clean[:shown])
+
+        losses = {"clean": error(network(x, blind=False), len(x))}
         shown = math.ceil(self.blind_share * len(x))
         if shown:
-            blind = blind_images(network, x[:shown], self.stride_b)
-            losses["blind_clean"] = F.l1_loss(blind.to(x.dtype), clean[:shown])
+            losses["blind_clean"] = self.blind_weight * error(blind_images(network, x[:shown], self.stride_b), shown)
         return losses
 
     def ramp_at(self, step: int) -> float:
