@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import CardError
+from restorekit.layers.tracing import exporting
 from restorekit.methods import Method
 
 
@@ -61,7 +62,7 @@ def make_graph(predictor: Predictor, inputs: Mapping[str, Tensor], *, dynamic: b
     varies = [min(values.shape[2:]) > 1 and (dynamic or name in predictor.method.extra_inputs) for name, values in inputs.items()]
     shapes = (tuple(free if each else None for each in varies),)
     try:
-        with _quiet():
+        with _quiet(), exporting():
             program = torch.onnx.export(
                 predictor,
                 tuple(inputs.values()),
