@@ -138,8 +138,16 @@ def pairs(inputs: Path, targets: Path) -> Iterator[Sample]:
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    stems = [path.stem for path in paths]
-    return [path.stem if stems.count(path.stem) == 1 else str(path.with_suffix("")) for path in paths]
+    """The paths without their extensions, each with only so many folders that no two are alike."""
+    ends = [path.with_suffix("").parts for path in paths]
+
+    def shortened(parts: tuple[str, ...]) -> str:
+        for count in range(1, len(parts)):
+            if sum(other[-count:] == parts[-count:] for other in ends) == 1:
+                return "/".join(parts[-count:])
+        return "/".join(parts)
+
+    return [shortened(parts) for parts in ends]
 
 
 def recipe_settings(recipe: str, degradation: str) -> Mapping[str, Any]:
