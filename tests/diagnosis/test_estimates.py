@@ -31,7 +31,7 @@ def with_noise(picture: Array, sigma: float, seed: int = 1) -> Array:
     return np.clip(picture + np.random.default_rng(seed).normal(0, sigma, picture.shape), 0, 1).astype(np.float32)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(sigma=st.floats(2 / 255, 24 / 255), channels=st.sampled_from([1, 3]))
 def test_white_noise_is_measured_within_a_fifth(sigma: float, channels: int) -> None:
     noisy = with_noise(np.full((384, 384, channels), 0.5, np.float32), sigma)
@@ -76,7 +76,7 @@ def test_blur_does_not_mind_that_most_of_the_picture_is_out_of_focus() -> None:
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_small_pictures_give_finite_numbers(height: int, width: int) -> None:
     picture = np.random.default_rng(0).random((height, width, 3), np.float32)
     brightness, falling = luma(picture), estimate_falling(luma(picture))

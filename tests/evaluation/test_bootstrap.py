@@ -37,7 +37,7 @@ def test_about_95_of_100_intervals_hold_the_truth() -> None:
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=20), st.integers(0, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_swapping_turns_the_sign_and_seeds_repeat(values: list[float], seed: int) -> None:
     zeros = [0.0] * len(values)
     there, back = (paired_difference(a, b, resamples=200, seed=seed) for a, b in ((values, zeros), (zeros, values)))

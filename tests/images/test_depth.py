@@ -38,7 +38,7 @@ def test_what_is_given_stays_as_it_was() -> None:
     np.testing.assert_array_equal(values, [-1.0, 2.0])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 50))
 def test_blocks_leave_nothing_out(height: int, width: int, block: int) -> None:
     values = np.random.default_rng(height).random((height, width, 3))

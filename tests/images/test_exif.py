@@ -121,7 +121,7 @@ def test_the_prefix_is_added() -> None:
     assert exif.normalised(block.removeprefix(exif.PREFIX)) == exif.normalised(block) == block
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32))
 def test_damaged_blocks_never_raise(seed: int) -> None:
     rng = random.Random(seed)

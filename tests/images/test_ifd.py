@@ -18,7 +18,7 @@ entries = st.builds(
 plain = st.dictionaries(st.integers(1, 65535).filter(lambda tag: tag not in ifd.POINTERS), entries, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plain, plain, st.sampled_from(LAYOUTS))
 def test_what_is_written_is_read(outer: ifd.Directory, inner: ifd.Directory, layout: Layout) -> None:
     directory = outer | ({ifd.EXIF: Entry(ifd.LONG, 1, b"", inner)} if inner else {})
@@ -80,7 +80,7 @@ def test_a_directory_that_points_to_itself_comes_to_an_end() -> None:
     assert ifd.total_size(found) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.sampled_from(["II*\0", "MM\0*", "II+\0\x08\0\0\0", "MM\0+\0\x08\0\0"]))
 def test_any_bytes_can_be_read(data: bytes, head: str) -> None:
     read = ifd.reader(head.encode("latin-1") + data)

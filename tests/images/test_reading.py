@@ -346,7 +346,7 @@ def _damaged(data: bytes, rng: random.Random) -> bytes:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_damage_is_an_image_error_or_no_matter(kind: str, seed: int) -> None:
     data = _damaged(_intact()[kind], random.Random(seed))

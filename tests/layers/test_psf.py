@@ -13,7 +13,7 @@ from restorekit.layers import convolve_circular, pad_to_square, transfer_functio
 sides = st.integers(1, 9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kh=sides, kw=sides, height=st.integers(9, 20), width=st.integers(9, 20))
 def test_convolution_by_the_sum(kh: int, kw: int, height: int, width: int) -> None:
     """``y[i] = sum_j k[j] x[i - (j - n // 2)]``, wrapped around."""

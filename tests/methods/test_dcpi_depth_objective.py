@@ -92,7 +92,7 @@ class TestGeometry:
         assert torch.allclose(turn[0] @ torch.tensor([1.0, 0, 0, 1]), torch.tensor([1.0, 3, 3, 1]), atol=1e-6)
 
     @given(st.tuples(small, small, small), st.tuples(small, small, small))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_rotations_are_rodrigues_and_inverses_undo(self, axis_angle: Any, translation: Any) -> None:
         r, t = (torch.tensor([values], dtype=torch.float64) for values in (axis_angle, translation))
         pose = pose_matrix(r, t)
@@ -121,7 +121,7 @@ class TestGeometry:
         assert ((warp(image, points) - expected).abs() * inside).max() < 1e-4
 
     @given(st.tuples(small, small, small), st.tuples(small, small, small))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_any_motion_can_be_derotated_and_triangulated(self, axis_angle: Any, translation: Any) -> None:
         depth, intrinsics = scene().extras["depth"].double(), scene().extras["intrinsics"].double()
         r, t = (torch.tensor([values], dtype=torch.float64) for values in (axis_angle, translation))

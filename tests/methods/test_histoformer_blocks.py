@@ -152,7 +152,7 @@ def test_blocks_add_in_float32_under_autocast() -> None:
 
 
 class TestSorting:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=40))
     def test_packed_order_is_the_stable_one(self, values: list[float]) -> None:
         x = torch.tensor([values, values[::-1]])

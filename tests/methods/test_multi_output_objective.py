@@ -42,7 +42,7 @@ def loss_and_gradient(objective: WinnerTakesAll, heads: Tensor, target: Tensor) 
 
 
 @given(st.integers(1, 6), st.integers(1, 3), st.floats(1e-3, 1.0), st.integers(0, 100))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_pair_errors_are_those_of_the_pair_means(n: int, batch: int, sigma: float, seed: int) -> None:
     heads, target = heads_and_target(n, batch, sigma, seed)
     direct = candidate_errors(pair_means(heads), target, "psnr")

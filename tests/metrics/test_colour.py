@@ -45,7 +45,7 @@ def test_same_error_scores_1_32_db_more_on_luma() -> None:
 
 
 @given(st.integers(0, 255), st.floats(-0.49, 0.49))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_rounding_finds_the_nearest_level(level: int, offset: float) -> None:
     value = torch.tensor([(level + offset) / 255], dtype=torch.float64)
     assert round_to_8_bits(value).item() * 255 == pytest.approx(level, abs=1e-9)

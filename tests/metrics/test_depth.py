@@ -42,7 +42,7 @@ def test_perfect() -> None:
 
 
 @given(st.floats(0.01, 100))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_scale_does_not_count(factor: float) -> None:
     prediction = truth() * (0.7 + 0.6 * torch.rand(2, 1, 30, 40, generator=torch.Generator().manual_seed(2)))
     plain, scaled = depth_scores(prediction, truth()), depth_scores(factor * prediction, truth())
