@@ -101,9 +101,9 @@ def test_a_path_works_wherever_a_name_does(card_path: Path, monkeypatch: pytest.
 
 def test_shipped_cards_load_and_each_task_has_one_default() -> None:
     cards = list_cards()
-    defaults = Counter(task for card in cards for task in card.default_for)
-    assert "deblur" in defaults
-    assert set(defaults) == {task for card in cards for task in card.tasks}
+    defaults = Counter((task, card.restoration_method().extra_inputs) for card in cards for task in card.default_for)
+    assert {("deblur", ()), ("deblur", ("psf",))} <= defaults.keys()
+    assert {task for task, _ in defaults} == {task for card in cards for task in card.tasks}
     assert set(defaults.values()) <= {1}
     sizes = Counter((task, card.quality) for card in cards if card.quality for task in card.tasks)
     assert set(sizes.values()) <= {1}
