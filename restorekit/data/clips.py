@@ -44,7 +44,7 @@ class Clip:
     flow: Tensor | None = None
 
 
-LAYOUTS: dict[str, str] = {"folders": "", "kitti": "*_*_*/*_drive_*_sync/image_0[23]/data"}
+VIDEO_LAYOUTS: dict[str, str] = {"folders": "", "kitti": "*_*_*/*_drive_*_sync/image_0[23]/data"}
 """Where data sets of videos, as they unpack, have the folders of frames that count; empty: wherever there are any."""
 
 
@@ -65,7 +65,7 @@ def load_clips(
         intrinsics: fx, fy, cx, cy as shares of the width and height; without them :func:`~restorekit.data.camera.find_camera`
             looks for them.
         on_note: told of cuts and repeated frames.
-        layout: a name in :data:`LAYOUTS`.
+        layout: a name in :data:`VIDEO_LAYOUTS`.
 
     Raises:
         DataError: if there is no video, naming every frame that cannot be read.
@@ -73,11 +73,13 @@ def load_clips(
     """
     if not source.exists():
         raise DataError(f"the video {source} does not exist", "Correct the path")
-    if layout not in LAYOUTS:
-        raise UnknownNameError("layout", layout, LAYOUTS)
-    places = sorted(source.glob(LAYOUTS[layout])) if LAYOUTS[layout] else [source]
+    if layout not in VIDEO_LAYOUTS:
+        raise UnknownNameError("layout", layout, VIDEO_LAYOUTS)
+    places = sorted(source.glob(VIDEO_LAYOUTS[layout])) if VIDEO_LAYOUTS[layout] else [source]
     if not places:
-        raise DataError(f"{source} holds no folder {LAYOUTS[layout]}", f"Check the folder, or leave out the layout '{layout}'")
+        raise DataError(
+            f"{source} holds no folder {VIDEO_LAYOUTS[layout]}", f"Check the folder, or leave out the layout '{layout}'"
+        )
     clips = [clip for place in places for video in _videos(place, size) for clip in _cut(video, size, intrinsics, on_note)]
     if not clips:
         raise DataError(f"{source} holds no video of three frames or more", "Name a video file, or a folder of frames")

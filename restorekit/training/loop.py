@@ -230,7 +230,8 @@ class Trainer:
         """Whether anybody asked, in any process: all of them end after the same step."""
         if self.fabric.world_size == 1:
             return stop.made
-        return float(self.fabric.all_reduce(torch.tensor(float(stop.made)), reduce_op="sum")) > 0  # type: ignore[arg-type]
+        asked = torch.tensor(float(stop.made), device=self.fabric.device)
+        return float(self.fabric.all_reduce(asked, reduce_op="sum")) > 0  # type: ignore[arg-type]
 
     def _gives_up(self) -> bool:
         """Whether validations have brought nothing better for as long as the recipe has patience with them."""

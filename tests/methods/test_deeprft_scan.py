@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn import functional as F
 
 from restorekit.methods.deeprft import scan, traced_scan
@@ -72,7 +72,7 @@ class TestScan:
         assert torch.allclose(answer, selective_scan(*given))
         (gradient,) = torch.autograd.grad(answer.sum(), given[2])
         assert gradient.abs().sum() > 0
-        torch.library.opcheck(scan._scan, tuple(given), test_utils=("test_schema", "test_faketensor"))
+        library.opcheck(scan._scan, tuple(given), test_utils=("test_schema", "test_faketensor"))
 
 
 def rand(*shape: int) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from restorekit.layers.tracing import is_exported
 
@@ -44,7 +44,7 @@ def selective_scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Te
     return y
 
 
-@torch.library.custom_op("restorekit::selective_scan", mutates_args=())
+@library.custom_op("restorekit::selective_scan", mutates_args=())
 def _scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """The answer, and the state at the start of each piece, ``(pieces, batch, N, I)``."""
     rates = a.t().contiguous()
@@ -61,7 +61,7 @@ def _scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tenso
     return y, torch.stack(starts)
 
 
-@torch.library.custom_op("restorekit::selective_scan_backward", mutates_args=())
+@library.custom_op("restorekit::selective_scan_backward", mutates_args=())
 def _scan_backward(
     grad: Tensor, u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, starts: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
