@@ -46,7 +46,7 @@ def smaller(name: str, photos: Path, *changes: str) -> Any:
             "config.height=64",
             "config.width=96",
         ],
-    }.get(name, [f'data.clean=["{photos}"]', "data.validation=[]"])
+    }.get(name, [f'data.clean=["{photos}"]', "data.validation=[]", "data.validation_pairs=[]"])
     return load_recipe(name, [*SMALLER, *own, *changes])
 
 
