@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from restorekit import images
 from restorekit.data.cache import DecodedImages
+from restorekit.data.cloth import drape
 from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
 from restorekit.errors import DataError
@@ -49,6 +50,7 @@ class CleanPhotographs:
         halve: file-name patterns of photographs to reduce to half size first, because they are not sharp at 1:1.
         pyramid: also keep each photograph at half size; a crop is cut from either with equal chance. Reduced photographs have
             more detail to the pixel.
+        cloth: share of crops that have drawn cloth over a part of them; see :mod:`restorekit.data.cloth`.
         minimum: photographs whose shorter side is below this are left out.
         device: where the photographs are kept and crops are cut.
         memory: bytes that decoded photographs may take; those beyond are decoded anew for each crop.
@@ -63,6 +65,7 @@ class CleanPhotographs:
         *,
         halve: Sequence[str] = (),
         pyramid: bool = True,
+        cloth: float = 0.0,
         minimum: int = 64,
         device: torch.device | str = "cpu",
         memory: int = 4 << 30,
@@ -74,6 +77,7 @@ class CleanPhotographs:
             sizes = (photograph, _half(photograph)) if pyramid else (photograph,)
             return tuple(size for size in sizes if min(size.shape[1:]) >= minimum)
 
+        self.cloth = cloth
         self.images = DecodedImages(find_images(folders), decode, memory)
         refuse(self.images.load(), "Correct or remove these files")
         self.usable = [index for index, count in enumerate(self.images.counts) if count]
@@ -91,7 +95,11 @@ class CleanPhotographs:
 
     def _crop(self, size: int, generator: Generator, tries: int) -> Tensor:
         levels = self.images[self.usable[below(len(self.usable), generator)]]
-        return random_crop(levels, size, generator, tries)
+        crop = random_crop(levels, size, generator, tries)
+        # Nothing is drawn where there is no cloth: recipes without it go on with the crops they had.
+        if self.cloth and float(torch.rand((), generator=generator)) < self.cloth:
+            crop = drape(crop.cpu(), generator).to(crop.device)
+        return crop
 
 
 def _half(photograph: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ class DataSettings:
         depth_unit: length of one step of those depth maps' values.
         halve: file-name patterns of clean photographs to reduce to half size first.
         pyramid: cut crops from half-size copies of clean photographs as well.
+        cloth: share of crops of clean photographs that have drawn stripes, checks or threads over a part of them.
         degradation: name of the degradation that makes the other side of clean photographs.
         memory: GiB that decoded photographs may take; those beyond are decoded anew for each crop.
     """
@@ -98,6 +99,7 @@ class DataSettings:
     depth_unit: float = 1e-3
     halve: tuple[str, ...] = ()
     pyramid: bool = True
+    cloth: float = 0.0
     degradation: str = "motion"
     memory: float = 4.0
 
@@ -106,6 +108,8 @@ class DataSettings:
             raise ValueError("clean, pairs, noisy and videos or corridors exclude each other")
         if sum(map(bool, (self.validation, self.validation_pairs, self.validation_depth))) > 1:
             raise ValueError("validation, validation_pairs and validation_depth exclude each other")
+        if not 0 <= self.cloth <= 1:
+            raise ValueError("cloth must be from 0 to 1")
         if min(self.memory, self.held_back, self.corridors) < 0 or self.gap < 1 or self.depth_unit <= 0:
             raise ValueError("memory, held_back and corridors must not be negative, gap at least 1, depth_unit positive")
 

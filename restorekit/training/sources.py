@@ -114,7 +114,9 @@ def training_source(
         return NoisyBatches(data.noisy, seed, match=data.match, device=device, memory=memory)
     if data.videos or data.corridors:
         return _videos(recipe, on_note)
-    photographs = CleanPhotographs(data.clean, halve=data.halve, pyramid=data.pyramid, device=device, memory=memory)
+    photographs = CleanPhotographs(
+        data.clean, halve=data.halve, pyramid=data.pyramid, cloth=data.cloth, device=device, memory=memory
+    )
     return SyntheticBatches(photographs, get_degradation(data.degradation, recipe.degradation), seed)
 
 
