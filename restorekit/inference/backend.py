@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +15,9 @@ from torch import Tensor, nn
 from restorekit.devices import Precision
 from restorekit.errors import SettingError
 from restorekit.methods.base import Method
+
+FloatArray = NDArray[np.float32]
+T = TypeVar("T")
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _OUT_OF_MEMORY = (
@@ -41,13 +46,22 @@ class Backend(Protocol):
         """What it computes in: a precision of PyTorch's, or ``"int8"``."""
         ...
 
-    def run(self, tile: NDArray[np.float32], **extras: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    @property
+    def ahead(self) -> int:
+        """How many tiles to start before the answer of the first is asked for; 0 where a tile keeps this process busy."""
+        ...
+
+    def run(self, tile: FloatArray, **extras: FloatArray) -> dict[str, FloatArray]:
         """The named maps ``(1, C, h, w)``, float32, of a tile ``(1, 3, h, w)``, float32, RGB in [0, 1], of any size; ``extras``
         are what the network needs beside it.
 
         Raises:
             MemoryError: if the device has no room for a tile of this size.
         """
+        ...
+
+    def start(self, tile: FloatArray, **extras: FloatArray) -> Callable[[], dict[str, FloatArray]]:
+        """Set a tile going; what is given waits for its maps. Both raise what :meth:`run` does."""
         ...
 
     def in_float32(self) -> Backend:
@@ -86,25 +100,26 @@ class TorchBackend:
         self.device = device
         self.precision: Precision = precision
 
-    def run(self, tile: NDArray[np.float32], **extras: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def run(self, tile: FloatArray, **extras: FloatArray) -> dict[str, FloatArray]:
         """See :meth:`Backend.run`.
 
         Raises:
             SettingError: if the network cannot be compiled here.
         """
-        try:
-            with torch.inference_mode():
-                image = torch.from_numpy(tile).to(self.device).contiguous(memory_format=torch.channels_last)
-                beside = {name: torch.from_numpy(values).to(self.device) for name, values in extras.items()}
-                return {name: _to_array(values) for name, values in self._predict(image, beside).items()}
-        except (RuntimeError, MemoryError) as error:
-            if self.compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-                words = next(iter(str(error).splitlines()), type(error).__name__)
-                raise SettingError(f"this network cannot be compiled here: {words}", "Take the backend torch") from error
-            if not is_out_of_memory(error):
-                raise
-            problem = str(error)
-        raise MemoryError(problem)  # out here, the frames that hold the tile's tensors are gone
+        if self.device.type == "cuda":
+            return self.start(tile, **extras)()
+        return self._guarded(self._answer, tile, extras)
+
+    @property
+    def ahead(self) -> int:
+        """See :attr:`Backend.ahead`: a GPU has the next tile to do while this process cuts, merges and draws."""
+        return int(self.device.type == "cuda")
+
+    def start(self, tile: FloatArray, **extras: FloatArray) -> Callable[[], dict[str, FloatArray]]:
+        """See :meth:`Backend.start`. To and from a GPU tiles are copied asynchronously, through memory that is not swapped."""
+        if self.device.type != "cuda":
+            return partial(self.run, tile, **extras)
+        return partial(self._guarded, self._guarded(self._launch, tile, extras))
 
     def in_float32(self) -> TorchBackend:
         """See :meth:`Backend.in_float32`."""
@@ -118,7 +133,44 @@ class TorchBackend:
         elif self.device.type == "mps":
             torch.mps.empty_cache()
 
+    def _guarded(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What ``function`` gives; its errors as :meth:`run` has them."""
+        try:
+            return function(*arguments)
+        except (RuntimeError, MemoryError) as error:
+            if self.compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                words = next(iter(str(error).splitlines()), type(error).__name__)
+                raise SettingError(f"this network cannot be compiled here: {words}", "Take the backend torch") from error
+            if not is_out_of_memory(error):
+                raise
+            problem = str(error)
+        raise MemoryError(problem)  # out here, the frames that hold the tile's tensors are gone
+
+    def _answer(self, tile: FloatArray, extras: dict[str, FloatArray]) -> dict[str, FloatArray]:
+        with torch.inference_mode():
+            beside = {name: torch.from_numpy(values).to(self.device) for name, values in extras.items()}
+            maps = self._predict(torch.from_numpy(tile).to(self.device), beside)
+            return {name: _array(values.cpu()) for name, values in maps.items()}
+
+    def _launch(self, tile: FloatArray, extras: dict[str, FloatArray]) -> Callable[[], dict[str, FloatArray]]:
+        """Queue all that a tile takes on the device; what is given waits for it."""
+        with torch.inference_mode(), torch.cuda.device(self.device):
+            beside = {name: self._sent(values) for name, values in extras.items()}
+            maps = {name: _on_its_way(values) for name, values in self._predict(self._sent(tile), beside).items()}
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrived.record()
+
+        def landed() -> dict[str, FloatArray]:
+            arrived.synchronize()
+            return {name: _array(values) for name, values in maps.items()}
+
+        return landed
+
+    def _sent(self, values: FloatArray) -> Tensor:
+        return torch.from_numpy(values).pin_memory().to(self.device, non_blocking=True)
+
     def _predict(self, image: Tensor, extras: dict[str, Tensor]) -> dict[str, Tensor]:
+        image = image.contiguous(memory_format=torch.channels_last)
         if self.precision == "fp32":
             return self.method.predict(self.network, image, **extras)
         with torch.autocast(self.device.type, _DTYPES[self.precision]):
@@ -133,6 +185,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)
 
 
-def _to_array(values: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = values.float().cpu().numpy()
+def _on_its_way(values: Tensor) -> Tensor:
+    """What ``values`` of a CUDA device will be in memory, in float32, once its copy has arrived."""
+    values = values.float()
+    return torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
+
+
+def _array(values: Tensor) -> FloatArray:
+    array: FloatArray = values.float().numpy()
     return array

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,21 +173,29 @@ class Engine:
 
     def _run(self, canvas: Canvas, plan: Plan, progress: Progress, extras: Extras) -> None:
         picture = canvas.picture
-        done = 0
-        progress(done, plan.tiles)
+        progress(0, plan.tiles)
         anchor = self._anchor(picture, plan, extras)
+        tiles = enumerate(self._tiles(picture, plan, extras), 1)
 
         def run(row: Span, column: Span) -> Mapping[str, FloatArray]:
-            nonlocal done
-            maps = self._run_tile(_cut(picture, row, column), extras)
+            done, maps = next(tiles)
             if anchor is not None:
                 maps = anchor.correct(maps, row, column)
-            done += 1
             progress(done, plan.tiles)
             return maps
 
         for block in merge_tiles(plan, run):
             canvas.draw(block.rows, block.columns, self._finish(block.maps))
+
+    def _tiles(self, picture: images.Image | images.LargeImage, plan: Plan, extras: Extras) -> Iterator[dict[str, FloatArray]]:
+        """The maps ``(C, h, w)`` of each tile in the plan's order. As many more are started as the backend wants to have."""
+        waiting: deque[Callable[[], dict[str, FloatArray]]] = deque()
+        for row, column in product(plan.rows, plan.columns):
+            waiting.append(self.backend.start(_cut(picture, row, column), **extras))
+            if len(waiting) > self.backend.ahead:
+                yield _finite(waiting.popleft()())
+        while waiting:
+            yield _finite(waiting.popleft()())
 
     def _anchor(self, picture: images.Image | images.LargeImage, plan: Plan, extras: Extras) -> Anchor | None:
         """What tiles are to agree with; None where they need not, or do."""
@@ -193,14 +203,7 @@ class Engine:
             return None
         longest = self._max_side if self._size is None else min(self._size)
         copy = reduced(picture, reduced_size(plan, self.tiling.multiple, longest), band=plan.tile[0])
-        return Anchor(self._run_tile(_uncut(copy), extras), plan.size, self.tiling.anchor)
-
-    def _run_tile(self, tile: FloatArray, extras: Extras) -> dict[str, FloatArray]:
-        """The maps ``(C, h, w)`` of a tile, all finite."""
-        maps = self.backend.run(tile, **extras)
-        for values in maps.values():
-            _check_finite(values)
-        return {name: values[0] for name, values in maps.items()}
+        return Anchor(_finite(self.backend.run(_uncut(copy), **extras)), plan.size, self.tiling.anchor)
 
     def _finish(self, maps: Mapping[str, FloatArray]) -> Prediction:
         if not self.backend.uses_torch:
@@ -216,11 +219,14 @@ class _NotFiniteError(Exception):
     """A tile's result holds infinities or what is not a number."""
 
 
-def _check_finite(values: FloatArray) -> None:
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = values.sum()  # not finite if one term is not, and takes no memory
-    if not np.isfinite(total):
-        raise _NotFiniteError
+def _finite(maps: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """A tile's maps ``(1, C, h, w)`` as ``(C, h, w)``; :class:`_NotFiniteError` if they are not all finite."""
+    for values in maps.values():
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = values.sum()  # not finite if one term is not, and takes no memory
+        if not np.isfinite(total):
+            raise _NotFiniteError
+    return {name: values[0] for name, values in maps.items()}
 
 
 def _cut(picture: images.Image | images.LargeImage, row: Span, column: Span) -> FloatArray:

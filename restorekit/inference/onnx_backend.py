@@ -9,8 +9,10 @@ import os
 import platform
 import secrets
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +72,7 @@ class OnnxBackend:
     """
 
     uses_torch = False
+    ahead = 0
 
     def __init__(self, path: Path, provider: str = "auto", threads: int | None = None) -> None:
         runtime = import_runtime()
@@ -124,6 +127,10 @@ class OnnxBackend:
         if size is not None:
             return {name: enlarged(values, (height, width)) for name, values in maps.items()}
         return {name: values[..., :height, :width] for name, values in maps.items()}
+
+    def start(self, tile: FloatArray, **extras: FloatArray) -> Callable[[], dict[str, FloatArray]]:
+        """See :meth:`restorekit.inference.backend.Backend.start`: nothing is done before the answer is asked for."""
+        return partial(self.run, tile, **extras)
 
     def in_float32(self) -> OnnxBackend:
         """NumericalError: a file holds one precision only."""

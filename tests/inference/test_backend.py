@@ -117,3 +117,24 @@ def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         TorchBackend(Mean3(), Raises(error), CPU, "fp32", compiled=True).run(tile_of(8, 8))
     with pytest.raises(torch._dynamo.exc.TorchDynamoException):
         TorchBackend(Mean3(), Raises(error), CPU, "fp32").run(tile_of(8, 8))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_cpus_numbers_and_takes_tiles_ahead() -> None:
+    network = network_of(SHORT)
+    tiles = [tile_of(64, 48), tile_of(40, 56)]
+    expected = [TorchBackend(METHOD, copy.deepcopy(network), CPU, "fp32").run(tile)["heads"] for tile in tiles]
+    backend = TorchBackend(METHOD, network, torch.device("cuda"), "fp32")
+    assert backend.ahead == 1
+    for waiting, answer in zip([backend.start(tile) for tile in tiles], expected, strict=True):
+        np.testing.assert_allclose(waiting()["heads"], answer, atol=1e-4)
+
+
+def test_without_a_gpu_a_tile_runs_when_its_answer_is_asked_for() -> None:
+    tile = tile_of(24, 32)
+    backend = TorchBackend(METHOD, network_of(SHORT), CPU, "fp32")
+    assert backend.ahead == 0
+    np.testing.assert_array_equal(backend.start(tile)()["heads"], backend.run(tile)["heads"])
+    with pytest.raises(MemoryError):
+        TorchBackend(Mean3(), Raises(MemoryError()), CPU, "fp32").start(tile)()

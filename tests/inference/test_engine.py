@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -149,3 +152,35 @@ def test_infinities_count_and_large_numbers_do_not() -> None:
                 fill(engine, picture(20, 20))
         else:
             assert (fill(engine, picture(20, 20))[0] == (value > 0)).all()
+
+
+class Ahead(Tight):
+    """A device with the next tile set going before the last one's answer is asked for."""
+
+    ahead = 1
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.under_way = self.most = 0
+
+    def start(self, tile: np.ndarray, **extras: np.ndarray) -> Callable[[], dict[str, np.ndarray]]:
+        maps = self.run(tile)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+
+        def landed() -> dict[str, np.ndarray]:
+            self.under_way -= 1
+            return maps
+
+        return landed
+
+
+def test_tiles_that_are_started_ahead_are_merged_in_their_places() -> None:
+    backend = Ahead(MEAN, MEAN.build(0), 50 * 50)
+    engine = Engine(MEAN, 0, backend, memory=2**30)
+    image = picture(150, 170)
+    answer, plan, notes, progress = fill(engine, image)
+    np.testing.assert_allclose(answer, mean3(image), atol=1e-6)
+    assert plan.tiles > 4 and len(notes) == 2
+    assert (backend.most, backend.under_way) == (2, 0)
+    assert progress[-plan.tiles - 1 :] == [(done, plan.tiles) for done in range(plan.tiles + 1)]
