@@ -12,11 +12,11 @@ import typer
 from restorekit.cli.adapt import AdaptOptions, adapting
 from restorekit.cli.options import (
     MODEL,
-    DeviceOptions,
     InputOptions,
     OutputOptions,
     QualityOption,
     ReportOptions,
+    RuntimeOptions,
     complete_model,
 )
 from restorekit.cli.verbs import choose_card, suffix_of, tell_missing_size
@@ -124,7 +124,7 @@ def depth(
     choice: DepthOptions,
     adapt: AdaptOptions,
     camera: CameraOptions,
-    device: DeviceOptions,
+    engine: RuntimeOptions,
     report: ReportOptions,
 ) -> None:
     """Estimate the depth of the inputs, with a model that is adapted to them if it is asked for."""
@@ -143,7 +143,7 @@ def depth(
         "weights": card.weights and card.weights.sha256,
         "colour": choice.colour and choice.colour.value,
         "npy": choice.npy,
-        "precision": device.precision.value,
+        "precision": engine.precision.value,
         "camera": [camera.intrinsics, camera.fov],
         **adapt.fingerprint(steps, [str(film) for film in films]),
     }
@@ -154,11 +154,11 @@ def depth(
     def judge(recipe: Recipe, adapted: Card) -> None:
         _judge(recipe, adapted, report.quiet)
 
-    with adapting(adapt, recipe, device.device, report.quiet, judge) as adaptation:
+    with adapting(adapt, recipe, engine.device, report.quiet, judge) as adaptation:
         name = card.name if adaptation is None else f"{card.name}-adapted"
 
         def prepare(view: BatchView) -> Compute:
-            return _estimator(card if adaptation is None else adaptation.adapted(), choice, device, view)
+            return _estimator(card if adaptation is None else adaptation.adapted(), choice, engine, view)
 
         work = Work("depth", name, settings, prepare, None if adaptation is None else adaptation.run)
         run_batch(work, jobs, inputs, outputs, report)
@@ -228,11 +228,11 @@ def _judge(recipe: Recipe, adapted: Card, quiet: bool) -> None:
         console.say(f"Little was learnt from this video: {verdict.reason}")
 
 
-def _estimator(card: Card, choice: DepthOptions, device: DeviceOptions, view: BatchView) -> Compute:
+def _estimator(card: Card, choice: DepthOptions, engine: RuntimeOptions, view: BatchView) -> Compute:
     from restorekit.inference import Restorer
     from restorekit.inference.folder import Products
 
-    restorer = Restorer.from_card(card, **device.as_arguments())
+    restorer = Restorer.from_card(card, **engine.as_arguments())
 
     def compute(image: Image, job: Job) -> Products:
         result = restorer(image, maps=("disparity", "depth"), progress=view.tiles, on_note=lambda text: view.note(job, text))

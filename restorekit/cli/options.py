@@ -194,16 +194,44 @@ class DeviceOptions:
         return {"device": self.device, "precision": self.precision.value}
 
 
+ProviderOption = Annotated[
+    str,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Of ONNX Runtime: cpu, cuda, tensorrt, coreml, openvino, directml.",
+        rich_help_panel=ENGINE,
+    ),
+]
+
+BackendOption = Annotated[
+    Backend,
+    typer.Option(
+        "--backend",
+        help="What runs the network; auto takes ONNX Runtime for .onnx files, else PyTorch. compiled is PyTorch with "
+        "torch.compile, which takes minutes to start.",
+        rich_help_panel=ENGINE,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class RuntimeOptions(DeviceOptions):
+    """What a network that sees images whole is run by."""
+
+    provider: ProviderOption = "auto"
+    backend: BackendOption = Backend.auto
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The options as :class:`restorekit.Restorer` takes them."""
+        return {**super().as_arguments(), "provider": self.provider, "backend": self.backend.value}
+
+
 @dataclass(frozen=True)
 class TileOptions(DeviceOptions):
     """How a network is run on tiles, whatever runs it."""
 
-    provider: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Of ONNX Runtime: cpu, cuda, tensorrt, coreml, openvino, directml.", rich_help_panel=ENGINE
-        ),
-    ] = "auto"
+    provider: ProviderOption = "auto"
     tile: Annotated[
         int | None,
         typer.Option(
@@ -239,14 +267,7 @@ class TileOptions(DeviceOptions):
 class EngineOptions(TileOptions):
     """How a network is run."""
 
-    backend: Annotated[
-        Backend,
-        typer.Option(
-            help="What runs the network; auto takes ONNX Runtime for .onnx files, else PyTorch. compiled is PyTorch with "
-            "torch.compile, which takes minutes to start.",
-            rich_help_panel=ENGINE,
-        ),
-    ] = Backend.auto
+    backend: BackendOption = Backend.auto
 
     def as_arguments(self) -> dict[str, Any]:
         """The options as :class:`restorekit.Restorer` takes them."""

@@ -43,6 +43,18 @@ def test_a_photograph_becomes_a_picture_of_its_nearness(run: Run, photo: Path, m
     np.testing.assert_allclose(grey[..., 0] / 65535, expected, atol=2e-3)
 
 
+def test_onnx_runtime_gives_the_same_depth(run: Run, photo: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    monkeypatch.setenv("RESTOREKIT_CACHE", str(photo.parent / "cache"))
+    by_torch = run("depth", "-m", model, photo, "--npy", "-o", "torch.png", "--precision", "fp32")
+    by_onnx = run("depth", "-m", model, photo, "--npy", "-o", "onnx.png", "--backend", "onnx", "--provider", "cpu")
+    assert by_torch.exit_code == 0 and by_onnx.exit_code == 0, by_onnx.stderr
+    assert "onnxruntime on cpu" in by_onnx.stderr and "onnxruntime" not in by_torch.stderr
+    np.testing.assert_allclose(np.load("onnx.npy"), np.load("torch.npy"), rtol=1e-4)
+    refused = run("depth", "-m", model, photo, "--provider", "cpu", "-o", "again.png")
+    assert refused.exit_code == 2 and "PyTorch takes no provider" in refused.stderr
+
+
 def test_colours_run_from_far_to_near(run: Run, photo: Path, model: Path) -> None:
     assert run("depth", "-m", model, photo, "--colour", "inferno", "-o", "coloured.jpg").exit_code == 0
     assert images.read(Path("coloured.jpg")).pixels.shape == (30, 40, 3)
