@@ -237,7 +237,7 @@ def main() -> None:
 
     for task, card in cards(arguments.model, arguments.task, console):
         names = () if arguments.no_baselines else TASKS[task].baselines
-        model = from_restorer(Restorer.from_card(card))
+        model = from_restorer(Restorer.from_card(card, precision="fp32"))
         subjects = [as_it_is(INPUT), model, *map(from_baseline, names)]
         recipe = arguments.recipe or str(card.training.get("recipe", ""))
         for trial in TASKS[task].trials if clean else ():
