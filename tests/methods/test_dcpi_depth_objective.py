@@ -400,3 +400,16 @@ class TestObjective:
         assert torch.allclose(blend_flipped(disparity, disparity.flip(-1)), disparity)
         blend = blend_flipped(torch.zeros(1, 41), torch.ones(1, 41))
         assert blend[0, [0, 20, 40]].tolist() == pytest.approx([1, 0.5, 0])
+
+
+def test_depth_in_its_own_unit_gains_nothing_by_being_smaller() -> None:
+    """Whatever the factor, the same losses; without, a factor is an error, as pose and depth share a unit."""
+    batch = scene()
+    same, other = (
+        [losses(Told(batch, factor), batch, replace(BEGUN, own_unit=own)) for factor in (1.0, 1.4)] for own in (True, False)
+    )
+    assert same[0]["photometric"] == pytest.approx(same[1]["photometric"], rel=1e-4)
+    assert other[1]["photometric"] > 1.05 * other[0]["photometric"]
+    network = Told(batch, 1.4)
+    depths = DcpiObjective(replace(BEGUN, own_unit=True), NEAR, FAR).views(batch, network(batch.input)).depths
+    assert (1 / depths[0]).mean().item() == pytest.approx(1, rel=1e-5)

@@ -127,11 +127,15 @@ class DcpiObjective:
         """A batch and the network's answer, with depths at full size."""
         frame, disparities = batch.target, tuple(disparity.float() for disparity in answer.disparities)
         full = (F.interpolate(x, frame.shape[-2:], mode="bilinear", align_corners=False) for x in disparities)
+        depths = tuple(depth_of(disparity, self.min_depth, self.max_depth) for disparity in full)
+        if self.settings.own_unit:
+            unit = (1 / depths[0]).mean((1, 2, 3), keepdim=True)
+            depths = tuple(depth * unit for depth in depths)
         return Views(
             tuple(reduced(frame, disparity) for disparity in disparities),
             (batch.extras["previous"], batch.extras["next"]),
             disparities,
-            tuple(depth_of(disparity, self.min_depth, self.max_depth) for disparity in full),
+            depths,
             (answer.previous.float(), answer.following.float()),
             batch.extras["intrinsics"].float(),
         )

@@ -25,6 +25,9 @@ class DcpiObjectiveSettings:
         divergence_limit: the same for differential property correlation.
         adjustment_limit: the same for the flow.
         parallax: shortest translational flow, in pixels, that depth is triangulated from.
+        own_unit: whether each image's depths are divided by their harmonic mean first, so that no loss gains by making all of
+            them smaller or larger. Else a pose that moves too little draws the disparity to the end of its range, where nothing
+            is learnt any more (Wang et al., "Learning depth from monocular videos using direct methods", CVPR 2018).
         parity: the authors' exact forms instead of the corrected ones; see ``docs/methods/dcpi-depth-training.md``.
     """
 
@@ -42,6 +45,7 @@ class DcpiObjectiveSettings:
     divergence_limit: float = 0.2
     adjustment_limit: float = 0.5
     parallax: float = 0.3
+    own_unit: bool = False
     parity: bool = False
 
     def __post_init__(self) -> None:
