@@ -38,17 +38,6 @@ pytest.importorskip("onnxruntime")
 
 TINY: dict[str, dict[str, Any]] = {
     "cbsn": {"filters": 4, "num_module": 1, "tail_channels": 4},
-    "infwide": {"feat": 2, "width": 4, "n_resblock": 1, "n_conv": 2, "denoise": (4, 4, 4, 4)},
-    "rrformer": {"n_feats": 4, "dim": 4, "depths": (2,), "heads": (2,), "hyper_levels": 0},
-    "deeprft": {
-        "dims": 4,
-        "dims_ker": 4,
-        **dict.fromkeys(("enc_max_layers", "dec_max_layers", "enc_mid_layers", "dec_mid_layers"), ((1, 1, 1), (1, 1, 1))),
-        "train_size": (256, 256),
-        "train_cells": 16,
-        "kernel_window": 256,
-    },
-    "histoformer": {"dim": 4, "heads": (1, 2, 4, 8), "num_blocks": (1, 1, 1, 1), "ffn_expansion_factor": 1.0},
     "dcpi-depth": {"dims": (8, 8, 8), "dilation": ((1,), (1,), (1,)), "heads": (2, 2, 2), "height": 192, "width": 320},
 }
 
