@@ -36,12 +36,17 @@ class Clip:
         intrinsics: ``(3, 3)``, in pixels of these frames, whose centres lie at whole numbers.
         flow: optical flow between the frames that lie G apart, ``(N - G, 2, 2, H, W)`` in float16: from each frame to the later
             one, and back from there; x before y, in pixels. None where it is not known.
+        gap: G, how far a frame's neighbours in a triplet lie from it.
+        motion: the camera's between those frames, ``(N - G, 4, 4)``, from each to the later one, with ways of length 1, or 0
+            where it is not known (:mod:`restorekit.data.egomotion`). None where it was not looked for.
     """
 
     name: str
     frames: Tensor
     intrinsics: Tensor
     flow: Tensor | None = None
+    gap: int = 1
+    motion: Tensor | None = None
 
 
 VIDEO_LAYOUTS: dict[str, str] = {"folders": "", "kitti": "*_*_*/*_drive_*_sync/image_0[23]/data"}

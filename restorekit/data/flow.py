@@ -45,7 +45,7 @@ def with_flow(clip: Clip, gap: int) -> Clip:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         flows = list(pool.map(both_ways, pairs))
-    return replace(clip, flow=torch.stack(flows) if flows else None)
+    return replace(clip, gap=gap, flow=torch.stack(flows) if flows else None)
 
 
 def packed(flow: Tensor) -> Tensor:

@@ -298,17 +298,18 @@ def triplets(videos: Sequence[CorridorVideo], times: Sequence[int]) -> Batch:
     return Batch(image, image, extras)
 
 
-def as_clip(video: CorridorVideo, frames: int, flow_gap: int = 0) -> Clip:
+def as_clip(video: CorridorVideo, frames: int, gap: int = 1, *, with_flow: bool = False) -> Clip:
     """The first frames of a video as those of a file are, rounded to 8 bits, to train on.
 
     Args:
         video: what to draw.
         frames: how many.
-        flow_gap: with the true flow between frames that lie so far apart; 0 for none.
+        gap: how far neighbours in a triplet lie apart.
+        with_flow: with the true flow between those.
     """
     images = torch.stack([video.frame(time).image for time in range(frames)])
     flow = None
-    if 0 < flow_gap < frames:
-        pairs = [(time, time + flow_gap) for time in range(frames - flow_gap)]
+    if with_flow and gap < frames:
+        pairs = [(time, time + gap) for time in range(frames - gap)]
         flow = torch.stack([packed(torch.stack([video.flow(a, b)[0], video.flow(b, a)[0]])) for a, b in pairs])
-    return Clip(f"corridor {video.seed}", images.mul(255).round().to(torch.uint8), video.intrinsics, flow)
+    return Clip(f"corridor {video.seed}", images.mul(255).round().to(torch.uint8), video.intrinsics, flow, gap)

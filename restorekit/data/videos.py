@@ -19,33 +19,38 @@ from restorekit.data.streams import TRAINING
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
 from restorekit.methods import Batch
+from restorekit.methods.dcpi_depth.geometry import invert_pose
 
 FLOWS = ("flow_next", "flow_next_back", "flow_previous", "flow_previous_back")
 """Of a triplet's extras: the flow from the frame to its neighbours, and back from there."""
 
+MOTIONS = ("motion_next", "motion_previous")
+"""Of a triplet's extras: the camera's motion from the frame to its neighbours, as far as flow tells it."""
+
 
 class _Triplet(NamedTuple):
     """What the network sees of the frames, the frames ``(3, 3, H, W)``, K, and, if they are known, the :data:`FLOWS`
-    ``(4, 2, H, W)``.
+    ``(4, 2, H, W)`` and the :data:`MOTIONS` ``(2, 4, 4)``.
     """
 
     seen: Tensor
     true: Tensor
     intrinsics: Tensor
     flows: Tensor | None
+    motions: Tensor | None
 
 
 class VideoTriplets:
     """Training batches by number: frames between their neighbours; batch ``step`` depends on the seed and ``step`` alone.
 
-    A triplet is mirrored with probability 1/2, its intrinsics and flows with it. With probability 1/2 what the network sees is
-    changed in brightness, contrast and saturation (by up to 20 %) and hue (by up to 10 %), alike in all three frames; the losses
-    see true colours.
+    A triplet is mirrored with probability 1/2, its intrinsics, flows and motions with it. With probability 1/2 what the network
+    sees is changed in brightness, contrast and saturation (by up to 20 %) and hue (by up to 10 %), alike in all three frames; the
+    losses see true colours.
 
     Args:
-        clips: where frames are from, all of one size. Flows, of frames that lie ``gap`` apart, are taken if every one has them.
+        clips: where frames are from, all of one size; neighbours lie a clip's ``gap`` apart. Flows are taken if every one has
+            them, and so are motions.
         seed: fixes the order and all else.
-        gap: frames from one to its neighbour.
         jitter: change colours.
 
     Raises:
@@ -55,16 +60,19 @@ class VideoTriplets:
 
     complete = True
 
-    def __init__(self, clips: Sequence[Clip], seed: int, *, gap: int = 1, jitter: bool = True) -> None:
-        self.clips = [clip for clip in clips if len(clip.frames) > 2 * gap]
-        self.seed, self.gap, self.jitter = seed, gap, jitter
-        self.middles = [(i, t) for i, clip in enumerate(self.clips) for t in range(gap, len(clip.frames) - gap)]
+    def __init__(self, clips: Sequence[Clip], seed: int, *, jitter: bool = True) -> None:
+        self.clips = [clip for clip in clips if len(clip.frames) > 2 * clip.gap]
+        self.seed, self.jitter = seed, jitter
+        self.middles = [(i, t) for i, clip in enumerate(self.clips) for t in range(clip.gap, len(clip.frames) - clip.gap)]
         if not self.middles:
-            raise DataError(f"no video has the {2 * gap + 1} frames of a triplet", "Use longer videos")
-        flows = [(clip.frames, clip.flow) for clip in self.clips if clip.flow is not None]
-        if any(len(frames) - len(flow) != gap for frames, flow in flows):
-            raise ValueError(f"the flows of the clips are not those of frames {gap} apart")
-        self.has_flow = len(flows) == len(self.clips)
+            least = min((2 * clip.gap + 1 for clip in clips), default=3)
+            raise DataError(f"no video has the {least} frames of a triplet", "Use longer videos")
+        for clip in self.clips:
+            for between in (clip.flow, clip.motion):
+                if between is not None and len(clip.frames) - len(between) != clip.gap:
+                    raise ValueError(f"the flow or motion of {clip.name} is not that of frames {clip.gap} apart")
+        self.has_flow = all(clip.flow is not None for clip in self.clips)
+        self.has_motion = all(clip.motion is not None for clip in self.clips)
 
     def __len__(self) -> int:
         return len(self.middles)
@@ -80,13 +88,16 @@ class VideoTriplets:
         return _batch([self._filmed(number, time)], index)
 
     def _filmed(self, number: int, time: int) -> _Triplet:
-        clip, gap = self.clips[number], self.gap
+        clip = self.clips[number]
+        gap = clip.gap
         frames = clip.frames[time - gap : time + gap + 1 : gap].float() / 255
-        flows = None
+        flows = motions = None
         if self.has_flow and clip.flow is not None:
             after, before = clip.flow[time], clip.flow[time - gap]  # each there and back
             flows = torch.stack([after[0], after[1], before[1], before[0]]).float()
-        return _Triplet(frames, frames, clip.intrinsics.clone(), flows)
+        if self.has_motion and clip.motion is not None:
+            motions = torch.cat([clip.motion[time, None], invert_pose(clip.motion[time - gap, None])])
+        return _Triplet(frames, frames, clip.intrinsics.clone(), flows, motions)
 
     def _triplet(self, generator: Generator) -> _Triplet:
         triplet = self._filmed(*self.middles[below(len(self.middles), generator)])
@@ -100,10 +111,13 @@ class VideoTriplets:
 def _mirrored(triplet: _Triplet) -> _Triplet:
     frames, intrinsics = triplet.true.flip(3), triplet.intrinsics.clone()
     intrinsics[0, 2] = frames.shape[3] - 1 - intrinsics[0, 2]
-    flows = triplet.flows
+    flows, motions = triplet.flows, triplet.motions
     if flows is not None:
         flows = flows.flip(3) * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
-    return _Triplet(frames, frames, intrinsics, flows)
+    if motions is not None:
+        mirror = torch.tensor([-1.0, 1.0, 1.0, 1.0])
+        motions = mirror[:, None] * motions * mirror
+    return _Triplet(frames, frames, intrinsics, flows, motions)
 
 
 def _batch(triplets: Sequence[_Triplet], step: int) -> Batch:
@@ -119,6 +133,9 @@ def _batch(triplets: Sequence[_Triplet], step: int) -> Batch:
     flows = [triplet.flows for triplet in triplets if triplet.flows is not None]
     if flows:
         extras |= dict(zip(FLOWS, torch.stack(flows, 1), strict=True))
+    motions = [triplet.motions for triplet in triplets if triplet.motions is not None]
+    if motions:
+        extras |= dict(zip(MOTIONS, torch.stack(motions, 1), strict=True))
     return Batch(seen[:, 1], true[:, 1], extras)
 
 

@@ -96,7 +96,8 @@ def adapt_to_video(
 
     Frames are seen in the video's own aspect, if the card's network keeps it. A card without a pose network gets a light one,
     which has to learn faster than depth, whose weights are taught already. Optical flow is that of the card's network, or else
-    found by dense inverse search; the terms that compare with it begin after a fifth of the steps. Normalisation keeps the card's
+    found by dense inverse search, and then motion is found from it; of frames twice as far apart, too, for the parallax. The
+    terms that compare with flow alone begin after a fifth of the steps. Normalisation keeps the card's
     statistics, as batches are small. Found flow is too rough for its derivatives to mean anything, so differential property
     correlation is left out with it. Triplets that are held back tell by the photometric error when to stop.
 
@@ -127,8 +128,9 @@ def adapt_to_video(
         method=card.method,
         data=DataSettings(
             videos=tuple(VideoFolder(path, intrinsics) for path in videos),
-            gap=footage.gap,
+            gaps=(footage.gap, 2 * footage.gap) if found_flow else (footage.gap,),
             flow="dis" if found_flow else "none",
+            motion="flow" if found_flow else "none",
             held_back=8,
         ),
         train=TrainSettings(

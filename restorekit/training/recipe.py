@@ -67,9 +67,11 @@ class DataSettings:
         match: file-name patterns of the noisy photographs that are used; empty for all.
         held_back: crops of the noisy photographs, or triplets of the videos, to validate on by the loss where there is no truth.
         videos: videos, for methods that learn depth from motion; each a path or a table, see :class:`VideoFolder`.
-        gap: frames from one to its neighbour in a triplet.
+        gaps: frames from one to its neighbour in a triplet; of several, each video gives triplets of each.
         flow: optical flow that comes with the videos: ``"dis"``: found once by dense inverse search, and kept; corridors know
             theirs. It costs 8 bytes of memory a pixel and frame. ``"none"``: none but that of a network the method may have.
+        motion: the camera's motion that comes with the videos: ``"flow"``: found once, from the flow, see
+            :mod:`restorekit.data.egomotion`; ``"none"``: none but that of a network the method may have.
         corridors: drawn videos of 16 frames that are trained on too; see :mod:`restorekit.data.synthetic_video`.
         posters: folders of photographs that hang on the corridors' walls.
         validation: folders of clean photographs to validate on, degraded by the same degradation.
@@ -89,8 +91,9 @@ class DataSettings:
     match: tuple[str, ...] = ()
     held_back: int = 0
     videos: tuple[VideoFolder | Path, ...] = ()
-    gap: int = 1
+    gaps: tuple[int, ...] = (1,)
     flow: Literal["none", "dis"] = "none"
+    motion: Literal["none", "flow"] = "none"
     corridors: int = 0
     posters: tuple[Path, ...] = ()
     validation: tuple[Path, ...] = ()
@@ -110,8 +113,10 @@ class DataSettings:
             raise ValueError("validation, validation_pairs and validation_depth exclude each other")
         if not 0 <= self.cloth <= 1:
             raise ValueError("cloth must be from 0 to 1")
-        if min(self.memory, self.held_back, self.corridors) < 0 or self.gap < 1 or self.depth_unit <= 0:
-            raise ValueError("memory, held_back and corridors must not be negative, gap at least 1, depth_unit positive")
+        if min(self.memory, self.held_back, self.corridors) < 0 or min(self.gaps, default=0) < 1 or self.depth_unit <= 0:
+            raise ValueError("memory, held_back and corridors must not be negative, gaps at least 1, depth_unit positive")
+        if self.motion == "flow" and self.flow == "none":
+            raise ValueError('motion = "flow" needs flow = "dis"')
 
     @property
     def _kinds(self) -> tuple[Any, ...]:

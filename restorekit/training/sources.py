@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -23,6 +24,7 @@ from restorekit.data import (
 )
 from restorekit.data.cache import DecodedImages
 from restorekit.data.clips import OnNote, load_clips
+from restorekit.data.egomotion import with_motion
 from restorekit.data.flow import with_flow
 from restorekit.data.pairs import unusable
 from restorekit.data.problems import refuse
@@ -157,13 +159,18 @@ def _videos(recipe: Recipe, on_note: OnNote | None) -> Source:
         for clip in load_clips(video.folder, size, video.intrinsics, on_note, video.layout)
     ]
     if data.flow == "dis":
-        clips = [with_flow(clip, data.gap) for clip in clips]
+        clips = [with_flow(clip, gap) for gap in data.gaps for clip in clips]
+    else:
+        clips = [replace(clip, gap=gap) for gap in data.gaps for clip in clips]
     if data.corridors:
         posters = [load_rgb(path).float() / 255 for path in find_images(data.posters)] if data.posters else []
         settings = CorridorSettings(width=size[1], height=size[0])
         videos = [CorridorVideo(number, settings, posters) for number in range(data.corridors)]
-        clips += [as_clip(video, CORRIDOR_FRAMES, data.gap if data.flow != "none" else 0) for video in videos]
-    return VideoTriplets(clips, seed, gap=data.gap)
+        with_truth = data.flow != "none"
+        clips += [as_clip(video, CORRIDOR_FRAMES, gap, with_flow=with_truth) for gap in data.gaps for video in videos]
+    if data.motion == "flow":
+        clips = [with_motion(clip) for clip in clips]
+    return VideoTriplets(clips, seed)
 
 
 class Chained:

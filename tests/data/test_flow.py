@@ -23,7 +23,7 @@ VIDEO = CorridorVideo(3, CorridorSettings(width=128, height=80))
 
 @cache
 def known() -> Clip:
-    return as_clip(VIDEO, 6, flow_gap=1)
+    return as_clip(VIDEO, 6, with_flow=True)
 
 
 @cache
@@ -122,10 +122,10 @@ def test_both_kinds_of_flow_go_into_one_batch() -> None:
 def test_flow_belongs_to_its_gap() -> None:
     wide = with_flow(replace(known(), flow=None), 2)
     assert flow_of(wide).shape == (4, 2, 2, 80, 128)
-    assert (flow_of(wide) - flow_of(as_clip(VIDEO, 6, flow_gap=2)))[1].norm(dim=1).median() < 0.2
-    assert len(VideoTriplets([wide], seed=0, gap=2)) == 2
-    with pytest.raises(ValueError, match="not those of frames 1 apart"):
-        VideoTriplets([wide], seed=0)
+    assert (flow_of(wide) - flow_of(as_clip(VIDEO, 6, 2, with_flow=True)))[1].norm(dim=1).median() < 0.2
+    assert len(VideoTriplets([wide], seed=0)) == 2
+    with pytest.raises(ValueError, match="not that of frames 1 apart"):
+        VideoTriplets([replace(wide, gap=1)], seed=0)
     assert with_flow(known(), 6).flow is None
 
 

@@ -39,7 +39,7 @@ from restorekit.methods.dcpi_depth.geometry import (
     without_translation,
 )
 from restorekit.methods.dcpi_depth.normals import ranking_loss, surface_normals
-from restorekit.methods.dcpi_depth.objective import DcpiObjective
+from restorekit.methods.dcpi_depth.objective import DcpiObjective, found_depth, geometric_term, weighted_median
 from restorekit.methods.dcpi_depth.photometric import auto_masked, photometric_error, smoothness, structural_distance
 from restorekit.methods.dcpi_depth.settings import DcpiObjectiveSettings
 
@@ -400,6 +400,72 @@ class TestObjective:
         assert torch.allclose(blend_flipped(disparity, disparity.flip(-1)), disparity)
         blend = blend_flipped(torch.zeros(1, 41), torch.ones(1, 41))
         assert blend[0, [0, 20, 40]].tolist() == pytest.approx([1, 0.5, 0])
+
+
+class TestKnownMotion:
+    """Where the motion of the camera is known, but not how far it went."""
+
+    def batch(self, **others: Tensor) -> Batch:
+        told = {}
+        for name in ("next", "previous"):
+            motion = scene().extras[f"pose_{name}"].clone()
+            motion[:, :3, 3] /= motion[:, :3, 3].norm()
+            told[f"motion_{name}"] = motion
+        return without(scene(), **{**told, **others})
+
+    def test_truth_is_right_in_any_unit_whatever_the_pose_network_says(self) -> None:
+        chosen = replace(BEGUN, dense_after=100)
+        for factor in (0.7, 1.0, 1.5):
+            found = losses(Told(self.batch(), factor, turn=0.3), self.batch(), chosen)
+            plain = losses(Told(scene()), scene(), chosen)
+            assert found["geometric"] < 2e-3
+            assert found["photometric"] == pytest.approx(plain["photometric"], rel=0.02)
+            assert found["motion"] > 0.02
+
+    def test_flat_depth_is_wrong_and_gradients_leave_the_unit_alone(self) -> None:
+        network = Told(self.batch())
+        network.disparity.data.fill_(0.1)
+        views = DcpiObjective(BEGUN, NEAR, FAR).views(self.batch(), network(self.batch().input))
+        depth = views.depths[0].detach().requires_grad_()
+        seen = replace(views, depths=(depth,))
+        flow, back, motion = (self.batch().extras[name] for name in ("flow_next", "flow_next_back", "motion_next"))
+        found = found_depth(seen, flow, back, motion, 0.3)
+        loss = geometric_term(depth, [found])
+        (slope,) = torch.autograd.grad(loss, depth)
+        relative = slope * depth.detach()  # by the logarithm of depth
+        assert loss > 0.2
+        assert abs(relative.sum()) < 1e-3 * relative.abs().sum()
+        assert 0 < found.trust.max() < 1 and (found.trust == 0).any()
+
+    def test_pose_network_learns_the_motion_with_the_way_of_its_depth(self) -> None:
+        true = losses(Told(self.batch()), self.batch())
+        assert true["motion"] < 1e-3
+        turned = [losses(Told(self.batch(), turn=turn), self.batch())["motion"] for turn in (0.01, 0.1)]
+        assert 5 * true["motion"] < turned[0] < turned[1]
+        assert losses(Told(self.batch(), 1.5), self.batch())["motion"] == pytest.approx(0.1 / 3, rel=0.05)
+        terms = DcpiObjective(BEGUN, NEAR, FAR)(network := Told(self.batch(), turn=0.1), self.batch())
+        slopes = torch.autograd.grad(terms["motion"], [network.disparity, *network.poses], allow_unused=True)
+        assert slopes[0] is None and all(slope is not None and slope.abs().max() > 0 for slope in slopes[1:])
+
+    def test_an_unknown_motion_is_the_pose_networks_affair(self) -> None:
+        unknown = torch.eye(4)[None]
+        batch = self.batch(motion_next=unknown, motion_previous=unknown)
+        found, plain = (losses(Told(batch, turn=0.02), which, BEGUN) for which in (batch, scene()))
+        assert found.pop("geometric") == found.pop("motion") == 0
+        assert found == plain
+
+    def test_each_neighbour_for_itself(self) -> None:
+        batch = self.batch(motion_next=torch.eye(4)[None])
+        found = losses(Told(batch), batch)
+        assert found["geometric"] < 2e-3 and found["photometric"] == pytest.approx(
+            losses(Told(scene()), scene())["photometric"], rel=0.02
+        )
+
+    def test_weighted_median(self) -> None:
+        values, weights = torch.tensor([3.0, 1, 2, 9]).view(1, 1, 2, 2), torch.tensor([1.0, 1, 1, 0]).view(1, 1, 2, 2)
+        assert weighted_median(values, weights).item() == 2
+        assert weighted_median(values, torch.tensor([5.0, 1, 1, 2]).view(1, 1, 2, 2)).item() == 3
+        assert weighted_median(values, torch.zeros(1, 1, 2, 2)).isfinite().all()
 
 
 def test_depth_in_its_own_unit_gains_nothing_by_being_smaller() -> None:

@@ -24,6 +24,9 @@ from restorekit.methods.dcpi_depth.geometry import (
 
 EPS = 1e-5
 
+ASIDE = 1.0
+"""How far from its epipolar line, in pixels, a flow may end that depth is found from."""
+
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean of the values that a mask of their shape keeps; 0, with gradients of 0, if it keeps none."""
@@ -121,6 +124,23 @@ def usable_pixels(
     usable = lands_inside(flow) & returns(flow, back) & (parallax > least_parallax)
     usable &= (geometric > 0) & (geometric < 100 * median)
     return usable & ((apart < 3) | (apart < 0.2 * length))
+
+
+@torch.no_grad()
+def depth_of_flow(
+    flow: Tensor, back: Tensor | None, intrinsics: Tensor, pose: Tensor, least_parallax: float = 0.3
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`~restorekit.methods.dcpi_depth.geometry.triangulate` under a pose that is right, and where that means something.
+
+    Returns:
+        depth and parallax, and ``(B, 1, H, W)`` of bool: where the flow lands inside and returns, the depth is positive, the flow
+        that the translation causes at least ``least_parallax`` pixels long, and its end within :data:`ASIDE` of its epipolar
+        line. Nowhere, if the camera only turned.
+    """
+    depth, parallax = triangulate(flow, intrinsics, pose)
+    aside = (flow - rigid_flow(depth, intrinsics, pose)).norm(dim=1, keepdim=True)
+    usable = lands_inside(flow) & returns(flow, back) & (depth > 0) & (parallax > least_parallax) & (aside < ASIDE)
+    return depth, parallax, usable
 
 
 def without_border(mask: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ Source: "DCPI-Depth: Explicitly Infusing Dense Correspondence Prior to Unsupervi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -68,9 +68,35 @@ class Views:
     poses: tuple[Tensor, Tensor]
     intrinsics: Tensor
 
+    def moved(self, found: Mapping[str, FoundDepth]) -> Views:
+        """The same with the known motions for the pose network's."""
+        previous, following = (
+            torch.where(found[name].known[:, 0], found[name].pose, pose) if name in found else pose
+            for name, pose in zip(NEIGHBOURS, self.poses, strict=True)
+        )
+        return replace(self, poses=(previous, following))
+
+
+@dataclass(frozen=True)
+class FoundDepth:
+    """What flow and the camera's motion to a neighbour say of a frame; no gradients.
+
+    Attributes:
+        depth: ``(B, 1, H, W)``, in the unit of the network's depth.
+        trust: ``(B, 1, H, W)`` in [0, 1): 0 where there is no depth, near 1 where the camera's way causes a long flow.
+        pose: ``(B, 4, 4)``, the motion with a way in that unit.
+        known: ``(B, 1, 1, 1)`` of bool, whether it is known.
+    """
+
+    depth: Tensor
+    trust: Tensor
+    pose: Tensor
+    known: Tensor
+
 
 class DcpiObjective:
-    """The objective of ``dcpi-depth``: ``L_ps + w (L_1 + 0.2 L_2 + 0.2 L_3) + w_n L_n``, term by term, and ``w_r L_r`` of ours.
+    """The objective of ``dcpi-depth``: ``L_ps + w (L_1 + 0.2 L_2 + 0.2 L_3) + w_n L_n``, term by term, and
+    ``w_r L_r + w_g L_g + w_m L_m`` of ours.
 
     A batch's ``input`` is the frame as the network sees it, ``target`` the same without colour jitter. Its extras:
 
@@ -80,6 +106,9 @@ class DcpiObjective:
     * ``flow_next``, ``flow_previous``, optional: optical flow from the frame to its neighbours, ``(B, 2, H, W)`` in pixels; with
       ``flow_next_back`` and ``flow_previous_back`` the way back. The network's own flow to the next frame, if it has one,
       comes before the batch's. Without any flow the photometric part teaches alone;
+    * ``motion_next``, ``motion_previous``, optional, with flows: the camera's motion to the neighbours, ``(B, 4, 4)``, right but
+      for the length of its way; no way at all where it is not known. All terms but L_r then see these motions, with ways as long
+      as depth and flow say, and the pose network learns them (L_m);
     * ``pseudo_depth``, optional: ``(B, 1, H, W)``, of any positive scale;
     * ``step``, optional: the number of the step, which the beginnings of terms depend on; else calls are counted.
 
@@ -114,11 +143,17 @@ class DcpiObjective:
             backward_flow=begun and not settings.parity,
         )
         views = self.views(batch, answer)
-        losses = self.photometric_terms(views)
-        flows = _flows(extras, answer) if begun or settings.rigid else {}
-        losses |= self.dense_terms(views, flows, step)
+        motions = {name: extras[f"motion_{name}"].float() for name in NEIGHBOURS if f"motion_{name}" in extras}
+        flows = _flows(extras, answer) if begun or settings.rigid or motions else {}
+        found = self.found_depths(views, flows, motions)
+        seen = views.moved(found)
+        losses = self.photometric_terms(seen)
+        losses |= self.dense_terms(seen, flows, step)
         if settings.rigid:
             losses["rigid"] = settings.rigid * self.rigid_term(views, flows)
+        if found:
+            losses["geometric"] = settings.geometric * geometric_term(views.depths[0], found.values())
+            losses["motion"] = settings.motion * motion_term(views.poses, found)
         if "pseudo_depth" in extras:
             losses |= self.normal_terms(views, extras["pseudo_depth"], step)
         return losses
@@ -202,6 +237,15 @@ class DcpiObjective:
             dense.adjustment(flow, dense.flow_parity(coarse, intrinsics, pose), settings.adjustment_limit),
         )
 
+    def found_depths(self, views: Views, flows: Mapping[str, Tensor], motions: Mapping[str, Tensor]) -> dict[str, FoundDepth]:
+        """What flow and motion to each neighbour, where both are given, say of depth, in the unit of the network's."""
+        limit = self.settings.parallax
+        return {
+            name: found_depth(views, flows[name].detach(), flows.get(f"{name}_back"), motions[name], limit)
+            for name in NEIGHBOURS
+            if name in flows and name in motions
+        }
+
     def rigid_term(self, views: Views, flows: Mapping[str, Tensor]) -> Tensor:
         """:func:`~restorekit.methods.dcpi_depth.correspondence.rigid_error`, the mean over the neighbours there is a flow to."""
         pairs = [(name, pose) for name, pose in zip(NEIGHBOURS, views.poses, strict=True) if name in flows]
@@ -234,6 +278,54 @@ def _flows(extras: Mapping[str, Tensor], answer: Answer) -> dict[str, Tensor]:
         if answer.flow_back is not None:
             flows["next_back"] = answer.flow_back
     return {name: flow.float() for name, flow in flows.items()}
+
+
+@torch.no_grad()
+def found_depth(views: Views, flow: Tensor, back: Tensor | None, motion: Tensor, parallax: float) -> FoundDepth:
+    """Depth from flow ``(B, 2, H, W)`` and motion ``(B, 4, 4)``, whose way is made so long that the network's depth is as often
+    too large as too small, weighted by trust: so :func:`geometric_term` gains nothing by larger or smaller depths for all.
+
+    Trust is ``q / (q + 2 pixels)``, q the length of the flow that the way causes: flow is a fraction of a pixel wrong.
+    """
+    depth = views.depths[0]
+    found, length, usable = dense.depth_of_flow(flow, back, views.intrinsics, motion, parallax)
+    trust = usable * length / (length + 2)
+    unit = weighted_median(depth / torch.where(usable, found, 1), trust)
+    known = usable.flatten(1).any(1).view(-1, 1, 1, 1)
+    pose = motion.clone()
+    pose[:, :3, 3:] *= unit[:, 0]
+    return FoundDepth(torch.where(usable, found * unit, depth), trust, pose, known)
+
+
+def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    """Of each image of ``(B, 1, H, W)``: the smallest value that half the weight lies up to, ``(B, 1, 1, 1)``."""
+    ordered, places = values.flatten(1).sort(1)
+    share = weights.flatten(1).gather(1, places).cumsum(1)
+    middle = torch.searchsorted(share, share[:, -1:] / 2).clamp_max(share.shape[1] - 1)
+    return ordered.gather(1, middle).view(-1, 1, 1, 1)
+
+
+def geometric_term(depth: Tensor, found: Iterable[FoundDepth]) -> Tensor:
+    """The mean of ``|log D - log D_geo|``, weighted by trust; 0 where nothing is known."""
+    errors, weights = depth.new_zeros(()), depth.new_zeros(())
+    for view in found:
+        errors = errors + (view.trust * (depth.log() - view.depth.log()).abs()).sum()
+        weights = weights + view.trust.sum()
+    return errors / weights.clamp_min(1)
+
+
+def motion_term(poses: Sequence[Tensor], found: Mapping[str, FoundDepth]) -> Tensor:
+    """How far poses, to the previous and the next frame, are from the known motions: ``10 |R - R'| + |t - t'| / |t'|``, of R the
+    mean over its numbers; 0 where none is known. A turn by 0.01 then weighs about as much as a tenth of the way.
+    """
+    errors = []
+    for name, pose in zip(NEIGHBOURS, poses, strict=True):
+        if name in found:
+            true, known = found[name].pose, found[name].known.flatten()
+            turn = (pose - true)[:, :3, :3].abs().mean((1, 2))
+            way = (pose - true)[:, :3, 3].norm(dim=1) / true[:, :3, 3].norm(dim=1).clamp_min(1e-9)
+            errors.append(dense.masked_mean(10 * turn + way, known))
+    return torch.stack(errors).mean()
 
 
 def warped_sources(views: Views, depth: Tensor) -> list[Tensor]:

@@ -17,6 +17,8 @@ class DcpiObjectiveSettings:
         adjustment: weight of the flow's following the rigid flow among them.
         rigid: weight of the rigid flow's distance from the optical flow, from the first step on. It finds the pose where frames
             lie too far apart for their pictures to tell.
+        geometric: weight of the distance from the depth that flow and motion mean, where batches have the camera's motion.
+        motion: weight of the pose network's distance from that motion.
         normals: weight of the normals of a pseudo depth, where batches have one.
         ranking: weight of their ranking loss, which the authors describe and leave off.
         dense_after: steps before the dense terms begin; the paper's is one epoch.
@@ -37,6 +39,8 @@ class DcpiObjectiveSettings:
     divergence: float = 0.2
     adjustment: float = 0.2
     rigid: float = 0.0
+    geometric: float = 1.0
+    motion: float = 0.1
     normals: float = 0.01
     ranking: float = 0.0
     dense_after: int = 1000
@@ -51,7 +55,18 @@ class DcpiObjectiveSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.ssim <= 1:
             raise ValueError("ssim must be from 0 to 1")
-        for name in ("smoothness", "dense", "divergence", "adjustment", "rigid", "normals", "ranking", "parallax"):
+        for name in (
+            "smoothness",
+            "dense",
+            "divergence",
+            "adjustment",
+            "rigid",
+            "geometric",
+            "motion",
+            "normals",
+            "ranking",
+            "parallax",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
         for name in ("dense_after", "divergence_after"):
