@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -294,6 +295,21 @@ def test_int8_is_near_on_photographs_like_those_shown(card: Path, photographs: P
     assert found.run.precision == "int8"
     error = found.image.pixels - expected(small).image.pixels
     assert 0 < float(np.square(error).mean()) < 1e-4
+
+
+def test_a_cautious_answer_survives_int8(card: Path, photographs: Path, tmp_path: Path) -> None:
+    """The input travels through the graph as it is, and caution is made of it outside."""
+    careful = load_card(card)
+    careful = replace(careful, config={**careful.config, "answer": "cautious"})
+    done = export(careful, tmp_path / "small.onnx", size=(64, 96), precision="int8", calibrate=photographs)
+    assert done.facts.maps == ("heads", "given")
+    makers = {name: node.op_type for node in onnx.load(done.path).graph.node for name in node.output}
+    assert makers["given_out"] == "Identity"
+    small = picture(64, 96)
+    found, near, mean = (
+        Restorer.from_card(model, device="cpu")(small).image.pixels for model in (done.path, careful, load_card(card))
+    )
+    assert np.square(found - near).mean() < 1e-4 and np.square(near - mean).mean() > 4 * np.square(found - near).mean()
 
 
 def test_int8_that_is_not_near_is_not_written(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +10,7 @@ from torch import Tensor, nn
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Prediction, get_method, list_methods
 from restorekit.methods.multi_output import METHOD, MultiOutputConfig, MultiOutputPrediction
+from restorekit.methods.multi_output.caution import DOUBT, LEAST, cautious
 from restorekit.methods.multi_output.heads import pair_means
 from restorekit.methods.multi_output.nafnet import NAFNet, tlc_windows
 from restorekit.methods.multi_output.objective import WinnerTakesAll
@@ -121,11 +125,34 @@ def test_answer_may_be_one_head() -> None:
     assert finish(heads, answer=1).image.equal(heads[:, 3:6])
 
 
+def test_a_cautious_answer_believes_heads_that_agree_and_no_others() -> None:
+    image = torch.rand(2, 3, 4, 5)
+    agreed = (image + torch.tensor([0.1, -0.2, 0.05]).view(3, 1, 1)).repeat(1, 3, 1, 1)
+    torn = agreed + torch.tensor([0.9, -0.9, 0.0]).repeat_interleave(3).view(1, 9, 1, 1)
+    for maps, near in ((agreed, agreed[:, :3]), (torn, image)):
+        found = METHOD.finish({"heads": maps, "given": image}, MultiOutputConfig(**{**vars(SMALL), "answer": "cautious"}))
+        assert (found.image - near).abs().max() < 0.02
+    torn = torn[:, :, :1, :1]
+    correction = torn.view(2, 3, 3, 1, 1).mean(1) - image[..., :1, :1]
+    square, variance = correction.square().mean(1, keepdim=True), torn.view(2, 3, 3, 1, 1).var(1).mean(1, keepdim=True)
+    expected = image[..., :1, :1] + square / (square + DOUBT * variance + LEAST) * correction
+    assert torch.allclose(cautious(image[..., :1, :1], torn.view(2, 3, 3, 1, 1).mean(1), variance), expected)
+    assert torch.allclose(found.image[..., :1, :1], expected, atol=1e-6)
+    assert isinstance(cautious(image.numpy(), agreed[:, :3].numpy(), np.zeros((2, 1, 4, 5), np.float32)), np.ndarray)
+
+
 def test_predict_and_finish_agree_with_the_network() -> None:
     network, image = alive(SMALL), torch.rand(1, 3, 10, 14)
     with torch.no_grad():
         found = METHOD.finish(METHOD.predict(network, image), SMALL)
         assert torch.allclose(found.image, network(image).mean(1), atol=1e-6)
+        careful = replace(SMALL, answer="cautious")
+        doubting = METHOD.build(careful).eval()
+        doubting.load_state_dict(network.state_dict())
+        found = METHOD.finish(METHOD.predict(doubting, image), careful)
+        heads = network(image)
+        expected = cautious(image, heads.mean(1), heads.var(1).mean(1, keepdim=True))
+        assert torch.allclose(found.image, expected, atol=1e-6) and not torch.allclose(expected, heads.mean(1), atol=1e-3)
 
 
 def test_tiling_follows_the_levels() -> None:
@@ -166,6 +193,7 @@ def test_settings_of_the_objective() -> None:
         ({"enc_blk_nums": (1,)}, "same length"),
         ({"n_heads": 0}, "at least 1"),
         ({"answer": 3}, "a head from 0 to 2"),
+        ({"answer": "cautious", "n_heads": 1}, "two heads or more"),
     ],
 )
 def test_configurations_that_cannot_be(changes: dict[str, object], message: str) -> None:

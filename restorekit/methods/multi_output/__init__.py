@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.config import Backbone, HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
 from restorekit.methods.multi_output.tiling import tiling_for
 from restorekit.settings import from_table
@@ -81,21 +82,28 @@ class MultiOutput(Method[MultiOutputConfig]):
     def build(self, config: MultiOutputConfig) -> nn.Module:
         from restorekit.methods.multi_output.network import build_network
 
-        return build_network(config)
+        network = build_network(config)
+        network.gives_image = config.answer == "cautious"  # type: ignore[assignment]  # no parameter, but a note to predict
+        return network
 
     def tiling(self, config: MultiOutputConfig) -> Tiling:
         return tiling_for(config)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
-        return {"heads": network(image).flatten(1, 2)}
+        maps = {"heads": network(image).flatten(1, 2)}
+        return {**maps, "given": image} if getattr(network, "gives_image", False) else maps
 
     def finish(self, maps: Maps, config: MultiOutputConfig) -> MultiOutputPrediction:
         merged = maps["heads"]
         heads = merged.reshape(merged.shape[0], config.n_heads, 3, *merged.shape[2:])
         mean = heads.mean(1)
-        image = mean if config.answer == "mean" else heads[:, config.answer]
-        spread = ((heads - mean[:, None]) ** 2).mean(1).mean(1)[:, None] ** 0.5
-        return MultiOutputPrediction(image, heads, spread)
+        variance = ((heads - mean[:, None]) ** 2).mean(1).mean(1)[:, None]
+        image = mean
+        if config.answer == "cautious":
+            image = cautious(maps["given"], mean, variance * (config.n_heads / (config.n_heads - 1)))
+        elif config.answer != "mean":
+            image = heads[:, config.answer]
+        return MultiOutputPrediction(image, heads, variance**0.5)
 
     def objective(self, config: MultiOutputConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.multi_output.objective import WinnerTakesAll

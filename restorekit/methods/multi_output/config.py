@@ -116,7 +116,8 @@ class MultiOutputConfig:
         combinate_heads: whether the averages of two heads count as candidates too (parameter multiplexing).
         train_size: rows and columns of the training crops, which fix the windows of TLC; None keeps channel attention global.
             Other backbones than NAFNet have no windows.
-        answer: the image a user gets: ``"mean"`` of the heads, or the index of the head that validates best.
+        answer: the image a user gets: the ``"mean"`` of the heads; ``"cautious"``, the mean, moved back to the input where the
+            heads disagree (:mod:`restorekit.methods.multi_output.caution`); or the index of the head that validates best.
         backbone: the network that is given heads.
         restormer: the shape of that backbone, the published one if nothing is said; likewise ``hinet`` and ``mprnet``.
     """
@@ -128,7 +129,7 @@ class MultiOutputConfig:
     n_heads: int = 4
     combinate_heads: bool = True
     train_size: tuple[int, int] | None = field(default=(256, 256), metadata=_OF_NAFNET)
-    answer: int | Literal["mean"] = "mean"
+    answer: int | Literal["mean", "cautious"] = "mean"
     backbone: Backbone = "nafnet"
     restormer: RestormerConfig | None = None
     hinet: HINetConfig | None = None
@@ -139,8 +140,10 @@ class MultiOutputConfig:
             raise ValueError("enc_blk_nums and dec_blk_nums must have the same length")
         if self.width < 1 or self.n_heads < 1:
             raise ValueError("width and n_heads must be at least 1")
-        if self.answer != "mean" and not 0 <= self.answer < self.n_heads:
-            raise ValueError(f"answer must be 'mean' or a head from 0 to {self.n_heads - 1}")
+        if isinstance(self.answer, int) and not 0 <= self.answer < self.n_heads:
+            raise ValueError(f"answer must be 'mean', 'cautious' or a head from 0 to {self.n_heads - 1}")
+        if self.answer == "cautious" and self.n_heads < 2:
+            raise ValueError("answer = 'cautious' needs two heads or more, for it goes by their disagreement")
         for name, published in (("restormer", RestormerConfig), ("hinet", HINetConfig), ("mprnet", MPRNetConfig)):
             shape = getattr(self, name)
             if name == self.backbone:
