@@ -149,7 +149,10 @@ def adapt_to_video(
             keep_statistics=not fresh,
         ),
         config=to_table(replace(config, height=height, width=width, pose="light" if new_pose else config.pose)),
-        objective={"dense_after": steps // 5, **({"divergence": 0.0} if found_flow else {"divergence_after": 2 * steps // 3})},
+        objective={
+            "dense_after": steps // 5,
+            **({"divergence": 0.0, "own_unit": True} if found_flow else {"divergence_after": 2 * steps // 3}),
+        },
         report=ReportSettings(
             log_every=max(steps // 100, 1),
             validate_every=every,

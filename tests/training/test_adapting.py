@@ -136,7 +136,7 @@ def test_the_recipe_for_a_video_follows_from_card_and_footage(tmp_path: Path, fi
     config = recipe.method_config()
     assert (config.height, config.width, config.pose, config.dims) == (64, 96, "light", (8, 16, 24))
     assert (recipe.data.gaps, recipe.data.held_back, recipe.train.init) == ((2, 4), 8, str(card.path))
-    assert recipe.objective == {"dense_after": 60, "divergence": 0.0} and recipe.data.flow == "dis"
+    assert recipe.objective == {"dense_after": 60, "divergence": 0.0, "own_unit": True} and recipe.data.flow == "dis"
     assert recipe.train.rates == {"encoder": 0.1, "decoder": 0.1} and recipe.train.learning_rate == 5e-4
     knows_pose = load_card(write_other_card(tmp_path / "pose", "dcpi-depth", pose="light"))
     gentle = adapt_to_video(knows_pose, [film], 300, FOOTAGE)
