@@ -214,6 +214,7 @@ def _sizes(method: Method[Any], config: Any, size: tuple[int, int] | None) -> li
     block = tiling.multiple
     least = -(-max(tiling.minimum, 64) // block) * block
     most = 2**16 if longest is None else longest
+    least = min(least, most - 2 * block)
     return [(least, least + block), (min(least + 45, most), least - 7), (least - 5, min(least + 2 * block, most))]
 
 

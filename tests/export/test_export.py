@@ -18,7 +18,7 @@ from PIL import Image
 from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError, UsageError
 from restorekit.export import checking, export
 from restorekit.export.checking import check_graph
-from restorekit.export.exporting import export_network
+from restorekit.export.exporting import _sizes, export_network
 from restorekit.export.graph import Predictor, make_graph
 from restorekit.export.quantising import middle
 from restorekit.inference import Restorer, onnx_backend
@@ -27,7 +27,7 @@ from restorekit.inference.tiling import plan_of_size
 from restorekit.layers.fourier import FourierProducts
 from restorekit.methods import Tiling, get_method, list_methods
 from restorekit.methods.deeprft.blocks import Means, NAFEVSBlock
-from restorekit.zoo import load_card
+from restorekit.zoo import list_models, load_card
 from restorekit.zoo.onnx_file import OnnxFacts, import_runtime, read_facts
 from tests.inference.networks import picture
 from tests.methods.test_registry import filled
@@ -96,6 +96,16 @@ def test_a_part_that_is_not_there_is_refused(name: str, said: str) -> None:
     config = method.config_type(**TINY[name])
     with pytest.raises(SettingError, match=said):
         export_network(method, config, method.build(config), name, part="nose")
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_shipped_model_is_tried_at_sizes_its_graph_may_have(name: str) -> None:
+    """And the engine's smallest tile is none too large for it."""
+    card = load_card(name)
+    method, config = card.restoration_method(), card.parsed_config()
+    longest = method.longest_exported_side(config) or 2**16
+    assert max(max(size) for size in _sizes(method, config, None)) <= longest
+    assert method.tiling(config).minimum <= longest
 
 
 def test_a_block_with_a_selective_scan_is_a_graph_of_any_size() -> None:

@@ -190,10 +190,13 @@ class DeepRft(Method[DeepRftConfig]):
     def tiling(self, config: DeepRftConfig) -> Tiling:
         """Global: kernels, scans and means see the whole tile, so tiles are a compromise at any overlap. Best are those of the
         training crops' size, or any, where windows of that size are configured. Memory as measured: 97 to 104 bytes for each of
-        ``dims`` and each feature.
+        ``dims`` and each feature. Networks with smaller windows take smaller tiles: a graph of theirs takes no larger ones.
         """
-        memory = 110 * config.dims // config.patch**2
-        return Tiling(multiple=config.multiple, halo=None, overlap=64, minimum=256, bytes_per_pixel=memory)
+        memory, window = 110 * config.dims // config.patch**2, config.kernel_window or 256
+        minimum = min(256, self.longest_exported_side(config) or 256)
+        return Tiling(
+            multiple=config.multiple, halo=None, overlap=min(64, window // 4), minimum=minimum, bytes_per_pixel=memory
+        )
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
         answers = network(image)
