@@ -194,9 +194,7 @@ class DeepRft(Method[DeepRftConfig]):
         """
         memory, window = 110 * config.dims // config.patch**2, config.kernel_window or 256
         minimum = min(256, self.longest_exported_side(config) or 256)
-        return Tiling(
-            multiple=config.multiple, halo=None, overlap=min(64, window // 4), minimum=minimum, bytes_per_pixel=memory
-        )
+        return Tiling(multiple=config.multiple, halo=None, overlap=min(64, window // 4), minimum=minimum, bytes_per_pixel=memory)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
         answers = network(image)
