@@ -200,7 +200,7 @@ def cut_models() -> list[str]:
     names = [*list_models(), *(card.name for card in list_templates())]
     wanted = [f"{method}-compact" for method in list_methods()]
     cut = {name for name in wanted if not _sees_whole(name.removesuffix("-compact"))}
-    return [name for name in names if name in cut or name in list_models()]
+    return [name for name in names if name in cut or (name in list_models() and not _sees_whole(load_card(name).method))]
 
 
 def _sees_whole(name: str) -> bool:

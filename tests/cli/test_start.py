@@ -69,7 +69,10 @@ def test_module_and_command_are_the_same() -> None:
 
 
 def test_help_takes_little_time() -> None:
-    """CPU time of the whole process, interpreter included. The bound is the promise; the usual value is half of it. What else
-    runs on the machine makes it longer, never shorter, so one of several tries that keeps it will do.
+    """CPU time of the whole process, interpreter included. The bound is the promise; the usual value is half of it, and a slow
+    machine may take as many times as long as what Typer and Rich take to load. What else runs on the machine makes it longer,
+    never shorter, so one of several tries that keeps it will do.
     """
-    assert any(float(run("--help").stderr.split()[-1]) < 0.4 for _ in range(12))
+    loading = [sys.executable, "-c", "import time, typer.rich_utils; print(time.process_time())"]
+    libraries = min(float(subprocess.run(loading, capture_output=True, text=True, check=True).stdout) for _ in range(3))
+    assert any(float(run("--help").stderr.split()[-1]) < max(0.4, 2.5 * libraries) for _ in range(12))
