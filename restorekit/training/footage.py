@@ -132,7 +132,7 @@ def judge(recipe: Recipe, card: Card) -> Verdict:
     from restorekit.methods.dcpi_depth.diagnosis import diagnose
     from restorekit.methods.dcpi_depth.objective import DcpiObjective
 
-    without_flow = replace(recipe, data=replace(recipe.data, flow="none", motion="none"))
+    without_flow = replace(recipe, data=replace(recipe.data, flow="none", motion="none", gaps=recipe.data.gaps[:1]))
     source = training_source(without_flow, torch.device("cpu"))
     objective = METHOD.objective(card.parsed_config(), recipe.objective)
     if not isinstance(source, VideoTriplets) or not isinstance(objective, DcpiObjective):

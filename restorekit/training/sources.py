@@ -169,7 +169,7 @@ def _videos(recipe: Recipe, on_note: OnNote | None) -> Source:
         with_truth = data.flow != "none"
         clips += [as_clip(video, CORRIDOR_FRAMES, gap, with_flow=with_truth) for gap in data.gaps for video in videos]
     if data.motion == "flow":
-        clips = [with_motion(clip) for clip in clips]
+        clips = [clip if clip.flow is None else with_motion(clip) for clip in clips]  # those too short for their gap have none
     return VideoTriplets(clips, seed)
 
 

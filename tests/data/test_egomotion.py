@@ -16,6 +16,8 @@ from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_
 from restorekit.data.videos import FLOWS, MOTIONS, VideoTriplets
 from restorekit.methods.dcpi_depth.correspondence import depth_of_flow
 from restorekit.methods.dcpi_depth.geometry import pixel_grid, pose_matrix, rigid_flow, warp
+from restorekit.training import load_recipe
+from restorekit.training.sources import training_source
 
 VIDEO = CorridorVideo(3, CorridorSettings(width=128, height=80, speed=0.6))
 
@@ -92,3 +94,10 @@ def test_triplets_have_the_motion_to_both_neighbours_and_mirrors_keep_it_true() 
         assert usable.float().mean((1, 2, 3)).min() > 0.75
     mixed = VideoTriplets([with_motion(clip()), clip()], seed=0).batch(0, 2, 0)
     assert not set(MOTIONS) & mixed.extras.keys()
+
+
+def test_shots_too_short_for_a_gap_are_passed_over() -> None:
+    """A corridor of 16 frames has no frames 16 apart, and is none too short for its neighbours."""
+    changes = ["data.videos=[]", "data.validation_depth=[]", "corridors=1", "config.height=64", "config.width=96"]
+    source = training_source(load_recipe("dcpi-depth-compact", [*changes, "data.gaps=[1, 16]"]), torch.device("cpu"))
+    assert isinstance(source, VideoTriplets) and source.has_motion and len(source) == 14
