@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from restorekit.errors import NumericalError, SettingError, UnknownNameError
 from restorekit.methods import Batch, Method, Objective
 from restorekit.training.activations import checkpoint_blocks
+from restorekit.training.dilated import keep_dilated_planar
 from restorekit.training.ema import Ema
 from restorekit.training.recipe import Recipe, TrainSettings
 from restorekit.training.schedule import learning_rate
@@ -60,7 +61,11 @@ class Learner:
                 _keep_statistics(network, parts)
         elif hasattr(self.objective, "prepare"):
             self.objective.prepare(network)
-        return network.to(memory_format=torch.channels_last) if self.settings.channels_last else network
+        if self.settings.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        if self.fabric.device.type == "cpu" and self.fabric.strategy.precision.precision == "bf16-mixed":
+            keep_dilated_planar(network)
+        return network
 
     def states(self) -> dict[str, Any]:
         """Everything a run needs to go on, as plain state dicts."""
