@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from restorekit.methods import Batch
+from restorekit.errors import SettingError
+from restorekit.methods import Batch, get_method
+from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.heads import pair_means
 from restorekit.methods.multi_output.objective import Kind, WinnerTakesAll, candidate_errors, pair_errors, winner_loss
 
@@ -146,3 +149,34 @@ def test_the_mean_can_be_taught_too() -> None:
     mse = (heads.mean(1) - target).square().mean((1, 2, 3))
     assert both - plain == pytest.approx((5 * torch.log10(mse + 1e-8)).mean().item(), abs=1e-4)
     assert gradient.abs().sum((0, 2, 3, 4)).count_nonzero() == 4  # losers learn as well
+
+
+def test_the_cautious_answer_can_be_taught_too() -> None:
+    """Its loss is that of what is given, and makes heads disagree more where their mean errs."""
+    heads, target = heads_and_target(n=4)
+    network, image = Fixed(heads), (target + 0.05).clamp(0, 1)
+    losses = WinnerTakesAll(cautious_weight=0.5)(network, Batch(image, target, {}))
+    assert list(losses) == ["psnr", "cautious"]
+    answer = cautious(image, heads.mean(1), heads.var(1).mean(1)[:, None])
+    mse = (answer - target).square().mean((1, 2, 3))
+    assert losses["cautious"].item() == pytest.approx((5 * torch.log10(mse + 1e-8)).mean().item(), abs=1e-4)
+    losses["cautious"].backward()
+    assert network.heads.grad is not None and network.heads.grad.isfinite().all()
+
+    wrong, right = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)  # no correction is due
+    spread = torch.tensor([-0.1, -0.05, 0.05, 0.1]).view(1, 4, 1, 1, 1)
+    network = Fixed((wrong + 0.2).unsqueeze(1) + spread.expand(1, 4, 3, 4, 4))
+    WinnerTakesAll(cautious_weight=1.0)(network, Batch(wrong, wrong, {}))["cautious"].backward()
+    assert network.heads.grad is not None
+    assert (network.heads.grad * spread).sum() < 0  # further apart is better
+    network = Fixed((right - 0.1).unsqueeze(1) + spread.expand(1, 4, 3, 4, 4))
+    WinnerTakesAll(cautious_weight=1.0)(network, Batch(wrong, right, {}))["cautious"].backward()
+    assert network.heads.grad is not None
+    assert (network.heads.grad * spread).sum() > 0  # closer together is
+
+
+def test_a_single_head_has_nobody_to_disagree_with() -> None:
+    method = get_method("multi-output")
+    config = replace(method.presets["compact"], n_heads=1)
+    with pytest.raises(SettingError, match="cautious_weight teaches heads to disagree"):
+        method.objective(config, {"cautious_weight": 1.0})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from restorekit.errors import SettingError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
 from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.config import Backbone, HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
@@ -55,12 +56,14 @@ class MultiOutputObjective:
         weight: factor of the loss, of each stage where there are several; likewise.
         eps: what keeps a perfect image from taking all the gradient, for the kinds ``"psnr"`` and ``"psnr_y"``.
         mean_weight: factor of the loss of the mean of the heads; 0 in the paper.
+        cautious_weight: factor of the loss of the cautious answer; 0 in the paper.
     """
 
     kind: Kind | None = None
     weight: float | None = None
     eps: float = 1e-8
     mean_weight: float = 0.0
+    cautious_weight: float = 0.0
 
 
 class MultiOutput(Method[MultiOutputConfig]):
@@ -109,6 +112,8 @@ class MultiOutput(Method[MultiOutputConfig]):
         from restorekit.methods.multi_output.objective import WinnerTakesAll
 
         chosen = from_table(MultiOutputObjective, settings, "[objective]")
+        if chosen.cautious_weight and config.n_heads == 1:
+            raise SettingError("cautious_weight teaches heads to disagree, and this network has one", "Leave it out")
         kind, weight, stages = _TAUGHT[config.backbone]
         return WinnerTakesAll(
             chosen.kind or kind,
@@ -116,6 +121,7 @@ class MultiOutput(Method[MultiOutputConfig]):
             weight if chosen.weight is None else chosen.weight,
             chosen.eps,
             chosen.mean_weight,
+            chosen.cautious_weight,
             stages,
         )
 

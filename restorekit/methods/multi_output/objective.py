@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from restorekit.losses import charbonnier, laplacian
 from restorekit.methods.base import Batch
+from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.heads import pair_means
 from restorekit.metrics.colour import luma
 
@@ -92,6 +93,9 @@ class WinnerTakesAll:
         eps: see :func:`winner_loss`.
         mean_weight: factor of the same loss of the mean of all heads, 0 in the paper. Who shows the mean as the answer should
             teach it: no winner is ever the mean of more than two.
+        cautious_weight: factor of the same loss of the cautious answer
+            (:func:`~restorekit.methods.multi_output.caution.cautious`), which teaches the heads to disagree where they err. Not
+            in the paper; at least two heads.
         stages: of the network.
     """
 
@@ -102,6 +106,7 @@ class WinnerTakesAll:
         weight: float = 1.0,
         eps: float = 1e-8,
         mean_weight: float = 0.0,
+        cautious_weight: float = 0.0,
         stages: int = 1,
     ) -> None:
         self.kind: Kind = kind
@@ -109,6 +114,7 @@ class WinnerTakesAll:
         self.weight = weight
         self.eps = eps
         self.mean_weight = mean_weight
+        self.cautious_weight = cautious_weight
         self.stages = stages
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -120,6 +126,10 @@ class WinnerTakesAll:
         if self.mean_weight:
             mean = answer.mean(1, keepdim=True)
             losses["mean"] = winner_loss(mean, batch.target, self.kind, self.mean_weight, self.eps)
+        if self.cautious_weight:
+            mean, variance = answer.mean(1), answer.var(1).mean(1)[:, None]
+            given = cautious(batch.input.float(), mean, variance)[:, None]
+            losses["cautious"] = winner_loss(given, batch.target, self.kind, self.cautious_weight, self.eps)
         return losses
 
     def _loss(self, heads: Tensor, target: Tensor) -> Tensor:
