@@ -1,4 +1,4 @@
-"""Whether recipes learn from their first steps: the loss of pairs that are never trained on, before and after, as a Markdown table.
+"""Whether recipes learn from their first steps, as a Markdown table: the loss of pairs never trained on, before and after.
 
     python benchmarks/first_steps.py
     python benchmarks/first_steps.py --recipes infwide-compact deeprft-compact --steps 30 --set data.clean='["photographs"]'

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from restorekit.inference.inputs import Job, Plan
 
 PANEL = "Degradation"
+WITH_PSF = ("lowlight",)
+"""Kinds that know the blur kernel of each photograph."""
 KINDS = "haze, lowlight, motion, noise, rain, raindrop, reflection, snow or untouched"
 
 
@@ -49,7 +51,8 @@ class DegradationOptions:
         bool,
         typer.Option(
             "--pairs",
-            help="Write pairs to learn from, as PNG: the degraded photographs to OUT/input, the clean ones to OUT/target.",
+            help="Write pairs to learn from, as PNG: the degraded photographs to OUT/input, the clean ones to OUT/target, "
+            "and of lowlight the blur kernels to OUT/kernel.",
             rich_help_panel=PANEL,
         ),
     ] = False
@@ -70,18 +73,18 @@ def degrade(inputs: InputOptions, outputs: OutputOptions, choice: DegradationOpt
     table = override({}, choice.assignments or [])
     settings = {"kind": choice.kind, "seed": choice.seed, "settings": table}
     work = Work("degrade", None, settings, lambda view: _degrader(choice, table))
-    run_batch(work, _plan(inputs, outputs, choice.pairs), inputs, outputs, report)
+    run_batch(work, _plan(inputs, outputs, choice), inputs, outputs, report)
 
 
-def _plan(inputs: InputOptions, outputs: OutputOptions, pairs: bool) -> Plan:
+def _plan(inputs: InputOptions, outputs: OutputOptions, choice: DegradationOptions) -> Plan:
     from restorekit.inference.inputs import STREAM, plan
 
-    if not pairs:
+    if not choice.pairs:
         return plan(inputs.inputs, suffix="degraded", output=outputs.output, format=outputs.format, recursive=inputs.recursive)
     if STREAM in inputs.inputs or outputs.output in (None, STREAM) or outputs.format not in (None, "png"):
         raise UsageError("--pairs writes PNG files to two folders", "Name images and, with -o, one folder for both")
-    degraded, clean = (os.path.join(str(outputs.output), name, "") for name in ("input", "target"))
-    maps = {"clean": clean}
+    degraded, clean, kernel = (os.path.join(str(outputs.output), name, "") for name in ("input", "target", "kernel"))
+    maps = {"clean": clean, **({"psf": kernel} if choice.kind in WITH_PSF else {})}
     return plan(inputs.inputs, suffix="degraded", output=degraded, format="png", recursive=inputs.recursive, maps=maps)
 
 
@@ -92,7 +95,8 @@ def _degrader(choice: DegradationOptions, table: dict[str, Any]) -> Compute:
     degradation = get_degradation(choice.kind, table, whole=True)
 
     def compute(image: Image, job: Job) -> Products:
-        degraded, clean = make_pair(degradation, image, choice.seed)
-        return Products(degraded, maps={"clean": clean} if choice.pairs else {})
+        made = make_pair(degradation, image, choice.seed)
+        beside = {"clean": made.clean, "psf": made.psf}
+        return Products(made.degraded, maps={name: picture for name, _ in job.maps if (picture := beside[name]) is not None})
 
     return compute

@@ -15,7 +15,7 @@ from restorekit.degradations.haze import Haze, HazeSettings
 from restorekit.degradations.lowlight import LowLight, LowLightSettings
 from restorekit.degradations.motion import MotionBlur, MotionBlurSettings
 from restorekit.degradations.noise import Noise, NoiseSettings
-from restorekit.degradations.photograph import degrade_photograph, make_pair
+from restorekit.degradations.photograph import PhotographPair, degrade_photograph, make_pair
 from restorekit.degradations.rain import Rain, RainSettings
 from restorekit.degradations.raindrop import Raindrop, RaindropSettings
 from restorekit.degradations.reflection import Reflection, ReflectionSettings
@@ -39,6 +39,7 @@ __all__ = [
     "Noise",
     "NoiseSettings",
     "Pair",
+    "PhotographPair",
     "Rain",
     "RainSettings",
     "Raindrop",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
 from restorekit.degradations import DEGRADATIONS
+from restorekit.images.psf import read_psf
 from tests.cli.conftest import Run, pixels, save_photo
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
@@ -85,6 +89,30 @@ def test_pairs_are_png_and_aligned_whatever_came_in(run: Run, photos: list[Path]
     assert run("degrade", "--kind", "reflection", "photo.jpg", "-o", "pairs", "--pairs").exit_code == 0
     assert np.array_equal(pixels(Path("pairs/target/photo.png")), pixels(Path("photo.jpg")))
     assert Path("pairs/input/photo.png").exists()
+
+
+def test_pairs_by_night_come_with_their_kernels(run: Run) -> None:
+    """The target blurred by its kernel is the input, but for noise, and nearer to it than by another photograph's."""
+    Path("in").mkdir()
+    with PillowImage.open(EXAMPLES / "circuits.jpg") as photo:
+        for index in range(3):
+            photo.crop((0, 130 * index, 160, 130 * index + 130)).save(f"in/{index}.png")
+    settings = ["--set", "gain=[1, 1]", "--set", "length=[8, 12]"]
+    assert run("degrade", "--kind", "lowlight", "--pairs", *settings, "in", "-o", "pairs").exit_code == 0
+    kernels = [read_psf(path) for path in sorted(Path("pairs/kernel").iterdir())]
+    for index in range(3):
+        taken, clean = (pixels(Path(f"pairs/{side}/{index}.png")).astype(np.float32) / 255 for side in ("input", "target"))
+        errors = []
+        for kernel in kernels:  # OpenCV correlates
+            blurred = cv2.filter2D(clean, -1, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
+            errors.append(float(np.square(np.minimum(blurred, 1 / 1.2) - taken).mean()))
+        assert int(np.argmin(errors)) == index
+
+
+def test_only_one_known_blur_comes_with_a_kernel(run: Run, photos: list[Path]) -> None:
+    assert run("degrade", "--kind", "lowlight", photos[0], "-o", "alone.png").exit_code == 0
+    assert run("degrade", "--kind", "lowlight+haze", "--pairs", photos[0], "-o", "both").exit_code == 0
+    assert not Path("both/kernel").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["-o", "-"], ["-o", "out", "--format", "jpg"]])

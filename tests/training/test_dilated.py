@@ -52,7 +52,13 @@ def test_other_convolutions_stay_as_they_are() -> None:
 def test_learning_in_bfloat16_goes_where_float32_goes(method: str) -> None:
     config = {
         "cbsn": {"filters": 24, "num_module": 1, "tail_channels": 8},
-        "histoformer": {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 2, 2], "ffn_expansion_factor": 2.0},
+        "histoformer": {
+            "dim": 8,
+            "num_blocks": [1, 1, 1, 1],
+            "num_refinement_blocks": 1,
+            "heads": [1, 1, 2, 2],
+            "ffn_expansion_factor": 2.0,
+        },
     }[method]
     recipe = from_table(
         Recipe,
@@ -72,7 +78,9 @@ def test_learning_in_bfloat16_goes_where_float32_goes(method: str) -> None:
     )
     found = {}
     for precision in ("32-true", "bf16-mixed"):
-        learner = Learner(recipe, get_method(method), recipe.method_config(), Fabric(accelerator="cpu", devices=1, precision=precision))
+        learner = Learner(
+            recipe, get_method(method), recipe.method_config(), Fabric(accelerator="cpu", devices=1, precision=precision)
+        )
         torch.manual_seed(0)
         losses = learner._losses(batch)
         learner.fabric.backward(torch.stack(list(losses.values())).sum())
