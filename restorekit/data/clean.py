@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
+from kornia.filters import gaussian_blur2d
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -15,7 +16,11 @@ from restorekit.data.cache import DecodedImages
 from restorekit.data.cloth import drape
 from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
+from restorekit.degradations.base import uniform
 from restorekit.errors import DataError
+
+LEAST_SOFTENING = 0.2
+"""Standard deviation in pixels below which a Gaussian is nothing but its centre."""
 
 
 def find_images(folders: Sequence[Path]) -> list[Path]:
@@ -51,6 +56,8 @@ class CleanPhotographs:
         pyramid: also keep each photograph at half size; a crop is cut from either with equal chance. Reduced photographs have
             more detail to the pixel.
         cloth: share of crops that have drawn cloth over a part of them; see :mod:`restorekit.data.cloth`.
+        soften: between which standard deviations, in pixels, crops are blurred by a Gaussian, drawn for each crop. Reduced
+            photographs are sharper than what cameras give at 1:1, where fine grain is noise more often than texture.
         minimum: photographs whose shorter side is below this are left out.
         device: where the photographs are kept and crops are cut.
         memory: bytes that decoded photographs may take; those beyond are decoded anew for each crop.
@@ -66,6 +73,7 @@ class CleanPhotographs:
         halve: Sequence[str] = (),
         pyramid: bool = True,
         cloth: float = 0.0,
+        soften: tuple[float, float] = (0.0, 0.0),
         minimum: int = 64,
         device: torch.device | str = "cpu",
         memory: int = 4 << 30,
@@ -78,6 +86,7 @@ class CleanPhotographs:
             return tuple(size for size in sizes if min(size.shape[1:]) >= minimum)
 
         self.cloth = cloth
+        self.soften = soften
         self.images = DecodedImages(find_images(folders), decode, memory)
         refuse(self.images.load(), "Correct or remove these files")
         self.usable = [index for index, count in enumerate(self.images.counts) if count]
@@ -96,7 +105,9 @@ class CleanPhotographs:
     def _crop(self, size: int, generator: Generator, tries: int) -> Tensor:
         levels = self.images[self.usable[below(len(self.usable), generator)]]
         crop = random_crop(levels, size, generator, tries)
-        # Nothing is drawn where there is no cloth: recipes without it go on with the crops they had.
+        # Nothing is drawn where nothing is to be done: recipes without softening and cloth go on with the crops they had.
+        if self.soften[1] > 0:
+            crop = _softened(crop, float(uniform(generator, (), *self.soften)))
         if self.cloth and float(torch.rand((), generator=generator)) < self.cloth:
             crop = drape(crop.cpu(), generator).to(crop.device)
         return crop
@@ -105,3 +116,10 @@ class CleanPhotographs:
 def _half(photograph: Tensor) -> Tensor:
     reduced = F.interpolate(photograph[None].float(), scale_factor=0.5, mode="bicubic", antialias=True)
     return reduced[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def _softened(crop: Tensor, sigma: float) -> Tensor:
+    if sigma < LEAST_SOFTENING:
+        return crop
+    side = 2 * round(3 * sigma + 0.5) + 1
+    return gaussian_blur2d(crop[None], (side, side), (sigma, sigma))[0]

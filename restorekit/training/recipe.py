@@ -81,6 +81,8 @@ class DataSettings:
         halve: file-name patterns of clean photographs to reduce to half size first.
         pyramid: cut crops from half-size copies of clean photographs as well.
         cloth: share of crops of clean photographs that have drawn stripes, checks or threads over a part of them.
+        soften: between which standard deviations, in pixels, crops of clean photographs are blurred by a Gaussian first:
+            photographs at 1:1 are softer than reduced ones.
         degradation: name of the degradation that makes the other side of clean photographs.
         memory: GiB that decoded photographs may take; those beyond are decoded anew for each crop.
     """
@@ -103,6 +105,7 @@ class DataSettings:
     halve: tuple[str, ...] = ()
     pyramid: bool = True
     cloth: float = 0.0
+    soften: tuple[float, float] = (0.0, 0.0)
     degradation: str = "motion"
     memory: float = 4.0
 
@@ -113,6 +116,8 @@ class DataSettings:
             raise ValueError("validation, validation_pairs and validation_depth exclude each other")
         if not 0 <= self.cloth <= 1:
             raise ValueError("cloth must be from 0 to 1")
+        if not 0 <= self.soften[0] <= self.soften[1]:
+            raise ValueError("soften must be two numbers from 0, the smaller first")
         if min(self.memory, self.held_back, self.corridors) < 0 or min(self.gaps, default=0) < 1 or self.depth_unit <= 0:
             raise ValueError("memory, held_back and corridors must not be negative, gaps at least 1, depth_unit positive")
         if self.motion == "flow" and self.flow == "none":

@@ -117,7 +117,13 @@ def training_source(
     if data.videos or data.corridors:
         return _videos(recipe, on_note)
     photographs = CleanPhotographs(
-        data.clean, halve=data.halve, pyramid=data.pyramid, cloth=data.cloth, device=device, memory=memory
+        data.clean,
+        halve=data.halve,
+        pyramid=data.pyramid,
+        cloth=data.cloth,
+        soften=data.soften,
+        device=device,
+        memory=memory,
     )
     return SyntheticBatches(photographs, get_degradation(data.degradation, recipe.degradation), seed)
 

@@ -91,3 +91,25 @@ def test_the_validation_set_is_fixed(folder: Path) -> None:
     assert whole[0].input.shape == (1, 3, 90, 120) and cut[0].target.shape == (1, 3, 48, 48)
     assert torch.equal(cut[1].input, SyntheticSet([folder], degradation, seed=3, crop=48)[1].input)
     assert not torch.equal(cut[1].input, SyntheticSet([folder], degradation, seed=4, crop=48)[1].input)
+
+
+def test_softened_crops_have_lost_what_a_gaussian_takes(tmp_path: Path) -> None:
+    """Of white noise a Gaussian of s pixels leaves 1 / (4 pi s^2) of the variance."""
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    PIL.Image.fromarray(noise).save(tmp_path / "noise.png")
+    sharp, soft = (
+        CleanPhotographs([tmp_path], pyramid=False, soften=(sigma, sigma)).crops(4, 128, seeded_generator(1))
+        for sigma in (0.0, 1.5)
+    )
+    kept = float(soft[..., 8:-8, 8:-8].var() / sharp.var())
+    assert kept == pytest.approx(1 / (4 * np.pi * 1.5**2), rel=0.1)
+
+
+def test_crops_are_softened_each_by_its_own_measure(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    PIL.Image.fromarray(noise).save(tmp_path / "noise.png")
+    crops = CleanPhotographs([tmp_path], pyramid=False, soften=(0.0, 2.0)).crops(40, 64, seeded_generator(2))
+    spread = crops.flatten(1).std(1) / crops.flatten(1).std(1).max()
+    assert spread.min() < 0.2 and spread.max() == 1 and 0.2 < spread.median() < 0.6
+    again = CleanPhotographs([tmp_path], pyramid=False, soften=(0.0, 2.0)).crops(40, 64, seeded_generator(2))
+    assert torch.equal(crops, again)
