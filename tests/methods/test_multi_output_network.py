@@ -141,6 +141,21 @@ def test_a_cautious_answer_believes_heads_that_agree_and_no_others() -> None:
     assert isinstance(cautious(image.numpy(), agreed[:, :3].numpy(), np.zeros((2, 1, 4, 5), np.float32)), np.ndarray)
 
 
+def test_the_card_says_how_much_disagreement_counts() -> None:
+    image = torch.rand(1, 3, 4, 5)
+    heads = image.repeat(1, 3, 1, 1) + torch.tensor([0.05, 0.1, 0.15]).repeat_interleave(3).view(1, 9, 1, 1)
+
+    def moved(doubt: float) -> torch.Tensor:
+        config = MultiOutputConfig(**{**vars(SMALL), "answer": "cautious", "doubt": doubt})
+        return METHOD.finish({"heads": heads, "given": image}, config).image - image
+
+    # A correction of 0.1 everywhere, the variance of the heads 0.0025.
+    for doubt in (0.0, 0.35, 2.0, 1000.0):
+        assert torch.allclose(moved(doubt), torch.tensor(0.1 * 0.01 / (0.01 + doubt * 0.0025)), atol=1e-6)
+    with pytest.raises(ValueError, match="doubt must not be negative"):
+        moved(-1.0)
+
+
 def test_predict_and_finish_agree_with_the_network() -> None:
     network, image = alive(SMALL), torch.rand(1, 3, 10, 14)
     with torch.no_grad():

@@ -103,7 +103,7 @@ class MultiOutput(Method[MultiOutputConfig]):
         variance = ((heads - mean[:, None]) ** 2).mean(1).mean(1)[:, None]
         image = mean
         if config.answer == "cautious":
-            image = cautious(maps["given"], mean, variance * (config.n_heads / (config.n_heads - 1)))
+            image = cautious(maps["given"], mean, variance * (config.n_heads / (config.n_heads - 1)), config.doubt)
         elif config.answer != "mean":
             image = heads[:, config.answer]
         return MultiOutputPrediction(image, heads, variance**0.5)
@@ -122,6 +122,7 @@ class MultiOutput(Method[MultiOutputConfig]):
             chosen.eps,
             chosen.mean_weight,
             chosen.cautious_weight,
+            config.doubt,
             stages,
         )
 

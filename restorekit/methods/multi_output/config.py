@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from restorekit.methods.multi_output.caution import DOUBT
+
 Backbone = Literal["nafnet", "restormer", "hinet", "mprnet"]
 
 _OF_NAFNET = {"backbone": "nafnet"}
@@ -118,6 +120,7 @@ class MultiOutputConfig:
             Other backbones than NAFNet have no windows.
         answer: the image a user gets: the ``"mean"`` of the heads; ``"cautious"``, the mean, moved back to the input where the
             heads disagree (:mod:`restorekit.methods.multi_output.caution`); or the index of the head that validates best.
+        doubt: how much their disagreement counts in a cautious answer.
         backbone: the network that is given heads.
         restormer: the shape of that backbone, the published one if nothing is said; likewise ``hinet`` and ``mprnet``.
     """
@@ -130,6 +133,7 @@ class MultiOutputConfig:
     combinate_heads: bool = True
     train_size: tuple[int, int] | None = field(default=(256, 256), metadata=_OF_NAFNET)
     answer: int | Literal["mean", "cautious"] = "mean"
+    doubt: float = DOUBT
     backbone: Backbone = "nafnet"
     restormer: RestormerConfig | None = None
     hinet: HINetConfig | None = None
@@ -142,6 +146,8 @@ class MultiOutputConfig:
             raise ValueError("width and n_heads must be at least 1")
         if isinstance(self.answer, int) and not 0 <= self.answer < self.n_heads:
             raise ValueError(f"answer must be 'mean', 'cautious' or a head from 0 to {self.n_heads - 1}")
+        if self.doubt < 0:
+            raise ValueError("doubt must not be negative")
         if self.answer == "cautious" and self.n_heads < 2:
             raise ValueError("answer = 'cautious' needs two heads or more, for it goes by their disagreement")
         for name, published in (("restormer", RestormerConfig), ("hinet", HINetConfig), ("mprnet", MPRNetConfig)):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from restorekit.losses import charbonnier, laplacian
 from restorekit.methods.base import Batch
-from restorekit.methods.multi_output.caution import cautious
+from restorekit.methods.multi_output.caution import DOUBT, cautious
 from restorekit.methods.multi_output.heads import pair_means
 from restorekit.metrics.colour import luma
 
@@ -96,6 +96,7 @@ class WinnerTakesAll:
         cautious_weight: factor of the same loss of the cautious answer
             (:func:`~restorekit.methods.multi_output.caution.cautious`), which teaches the heads to disagree where they err. Not
             in the paper; at least two heads.
+        doubt: of that answer.
         stages: of the network.
     """
 
@@ -107,6 +108,7 @@ class WinnerTakesAll:
         eps: float = 1e-8,
         mean_weight: float = 0.0,
         cautious_weight: float = 0.0,
+        doubt: float = DOUBT,
         stages: int = 1,
     ) -> None:
         self.kind: Kind = kind
@@ -115,6 +117,7 @@ class WinnerTakesAll:
         self.eps = eps
         self.mean_weight = mean_weight
         self.cautious_weight = cautious_weight
+        self.doubt = doubt
         self.stages = stages
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -128,7 +131,7 @@ class WinnerTakesAll:
             losses["mean"] = winner_loss(mean, batch.target, self.kind, self.mean_weight, self.eps)
         if self.cautious_weight:
             mean, variance = answer.mean(1), answer.var(1).mean(1)[:, None]
-            given = cautious(batch.input.float(), mean, variance)[:, None]
+            given = cautious(batch.input.float(), mean, variance, self.doubt)[:, None]
             losses["cautious"] = winner_loss(given, batch.target, self.kind, self.cautious_weight, self.eps)
         return losses
 
