@@ -10,7 +10,7 @@ from restorekit.methods.multi_output.caution import DOUBT
 Backbone = Literal["nafnet", "restormer", "hinet", "mprnet"]
 
 _OF_NAFNET = {"backbone": "nafnet"}
-"""Metadata of a field that says nothing of other backbones."""
+"""Metadata of a field that says nothing of other backbones; others ask for another field's value likewise."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class MultiOutputConfig:
     combinate_heads: bool = True
     train_size: tuple[int, int] | None = field(default=(256, 256), metadata=_OF_NAFNET)
     answer: int | Literal["mean", "cautious"] = "mean"
-    doubt: float = DOUBT
+    doubt: float = field(default=DOUBT, metadata={"answer": "cautious"})
     backbone: Backbone = "nafnet"
     restormer: RestormerConfig | None = None
     hinet: HINetConfig | None = None
