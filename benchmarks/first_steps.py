@@ -93,15 +93,15 @@ def main() -> None:
         for path in EXAMPLES:
             shutil.copy(path, folder)
         for name in arguments.recipes:
-            settings = [*on_examples(name, Path(folder)), f"train.steps={arguments.steps}", *arguments.set]
+            settings = [*on_examples(load_recipe(name), Path(folder)), f"train.steps={arguments.steps}", *arguments.set]
             found = measure(load_recipe(name, settings), arguments.batches)
             row = f"{found.before:.5g} | {found.after:.5g} | {found.better} of {found.batches} | {found.seconds:.0f}"
             print(f"| {name} | {row} |", flush=True)
 
 
-def on_examples(name: str, folder: Path) -> list[str]:
+def on_examples(recipe: Recipe, folder: Path) -> list[str]:
     """Settings by which a recipe trains on what the repository holds, without validation."""
-    if "dcpi" in name:
+    if recipe.data.videos:
         return ["data.videos=[]", "data.validation_depth=[]"]
     return [f'data.clean=["{folder.as_posix()}"]', "data.halve=[]", "data.validation=[]", "data.validation_pairs=[]"]
 
