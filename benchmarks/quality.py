@@ -43,6 +43,7 @@ from restorekit.evaluation import (
     report_page,
     write_text,
 )
+from restorekit.inference.ensemble import VIEWS
 from restorekit.training import load_recipe
 from restorekit.training.recipe import shipped_recipes
 from restorekit.zoo import Card, default_card, load_card
@@ -209,6 +210,8 @@ def parse() -> argparse.Namespace:
         "--pairs", type=Path, nargs=2, metavar=("INPUT", "TARGET"), help="folders of degraded and clean photographs"
     )
     parser.add_argument("--recipe", help="recipe whose settings of the degradation are used; the model's own if left out")
+    parser.add_argument("--views", type=int, default=1, choices=VIEWS, help="mirror images whose mean is taken")
+    parser.add_argument("--precision", default="fp32", help="of the models")
     parser.add_argument("--no-baselines", action="store_true", help="measure only the model")
     parser.add_argument("--seed", type=int, default=2022, help="fixes what happens to the photographs")
     parser.add_argument("--json", type=Path, help="write all figures here too")
@@ -237,7 +240,7 @@ def main() -> None:
 
     for task, card in cards(arguments.model, arguments.task, console):
         names = () if arguments.no_baselines else TASKS[task].baselines
-        model = from_restorer(Restorer.from_card(card, precision="fp32"))
+        model = from_restorer(Restorer.from_card(card, precision=arguments.precision, views=arguments.views))
         subjects = [as_it_is(INPUT), model, *map(from_baseline, names)]
         recipe = arguments.recipe or str(card.training.get("recipe", ""))
         for trial in TASKS[task].trials if clean else ():

@@ -19,7 +19,7 @@ from restorekit.cli.options import (
     RuntimeOptions,
     complete_model,
 )
-from restorekit.cli.verbs import choose_card, suffix_of, tell_missing_size
+from restorekit.cli.verbs import choose_card, suffix_of, views_for
 from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def depth(
     adapt.check()
     camera.check(adapt.adapt)
     card = choose_card("depth", choice.model, choice.quality, fresh=adapt.from_scratch)
-    tell_missing_size("depth", choice.quality, card, report.quiet)
+    engine = replace(engine, views=views_for("depth", choice.quality, engine.views, card, report.quiet))
     films = _films(inputs.inputs) if adapt.adapt else []
     jobs = _plan(inputs, outputs, choice.npy)
     steps = adapt.steps(ADAPT_STEPS)
@@ -144,6 +144,7 @@ def depth(
         "colour": choice.colour and choice.colour.value,
         "npy": choice.npy,
         "precision": engine.precision.value,
+        **({"views": engine.views} if engine.views not in (None, 1) else {}),
         "camera": [camera.intrinsics, camera.fov],
         **adapt.fingerprint(steps, [str(film) for film in films]),
     }

@@ -45,7 +45,7 @@ class Backend(str, Enum):
 
 
 class Quality(str, Enum):
-    """Sizes of model, where a verb has two."""
+    """What is wanted: an answer soon, or the best there is."""
 
     fast = "fast"
     best = "best"
@@ -64,7 +64,8 @@ QualityOption = Annotated[
         "--quality",
         parser=parse_quality,
         metavar="fast|best",
-        help="Which of the included models, where there are two sizes for the verb; by default the usual one.",
+        help="best takes the larger of the included models, or where a verb has only one the mean over mirror images (--views); "
+        "fast the smaller.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -204,6 +205,18 @@ ProviderOption = Annotated[
     ),
 ]
 
+ViewsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--views",
+        metavar="1|2|4",
+        help="The mean over so many mirror images, in so many times the time: a little better. Else 1, or what --quality best "
+        "takes.",
+        show_default=False,
+        rich_help_panel=ENGINE,
+    ),
+]
+
 BackendOption = Annotated[
     Backend,
     typer.Option(
@@ -221,10 +234,12 @@ class RuntimeOptions(DeviceOptions):
 
     provider: ProviderOption = "auto"
     backend: BackendOption = Backend.auto
+    views: ViewsOption = None
 
     def as_arguments(self) -> dict[str, Any]:
         """The options as :class:`restorekit.Restorer` takes them."""
-        return {**super().as_arguments(), "provider": self.provider, "backend": self.backend.value}
+        more = {"provider": self.provider, "backend": self.backend.value, "views": self.views or 1}
+        return {**super().as_arguments(), **more}
 
 
 @dataclass(frozen=True)
@@ -268,10 +283,11 @@ class EngineOptions(TileOptions):
     """How a network is run."""
 
     backend: BackendOption = Backend.auto
+    views: ViewsOption = None
 
     def as_arguments(self) -> dict[str, Any]:
         """The options as :class:`restorekit.Restorer` takes them."""
-        return {**super().as_arguments(), "backend": self.backend.value}
+        return {**super().as_arguments(), "backend": self.backend.value, "views": self.views or 1}
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

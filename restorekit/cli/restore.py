@@ -23,7 +23,7 @@ from restorekit.cli.options import (
     command,
     complete_model,
 )
-from restorekit.cli.verbs import VERBS, choose_card, suffix_of, tell_missing_size
+from restorekit.cli.verbs import VERBS, choose_card, suffix_of, views_for
 from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def restore_some(
 
     adapt.check()
     card = choose_card(task, choice.model, choice.quality, inputs=choice.given(), fresh=adapt.from_scratch)
-    tell_missing_size(task, choice.quality, card, report.quiet)
+    engine = replace(engine, views=views_for(task, choice.quality, engine.views, card, report.quiet))
     jobs = plan(
         inputs.inputs,
         suffix=suffix_of(task or card.tasks[0]),
@@ -250,6 +250,7 @@ def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: Engin
         "candidates": choice.candidates,
         "maps": sorted(choice.maps()),
         "precision": engine.precision.value,
+        **({"views": engine.views} if engine.views not in (None, 1) else {}),
         **{name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in extras.items()},
     }
 

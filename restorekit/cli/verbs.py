@@ -85,15 +85,23 @@ def choose_card(
     return card
 
 
-def tell_missing_size(task: str | None, quality: Quality | None, card: Card, quiet: bool) -> None:
-    """Say so if a size was asked for, and the card that was chosen is the only one there is."""
+def views_for(task: str | None, quality: Quality | None, views: int | None, card: Card, quiet: bool) -> int:
+    """Of how many mirror images the mean is taken: as many as were asked for, or, where the best is asked for and there is only
+    one size of model, as many as its method has. Says so if a quality is asked for that is not a size of model.
+    """
     from restorekit.cli.console import Console
     from restorekit.zoo import list_cards
 
     if quality is None or card.quality == quality.value:
-        return
-    if not any(other.quality for other in list_cards(task) if other.name != card.name):
+        return views or 1
+    if any(other.quality for other in list_cards(task) if other.name != card.name):
+        return views or 1
+    if quality.value == "fast" or views is not None:
         Console(quiet).say(f"There is only one size of model for {task}: --quality {quality.value} changes nothing")
+        return views or 1
+    views = card.restoration_method().views
+    Console(quiet).say(f"There is only one size of model for {task}: the best is its mean over {views} mirror images")
+    return views
 
 
 def _default(task: str, find: Callable[[str], Card]) -> Card:

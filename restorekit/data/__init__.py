@@ -2,8 +2,9 @@
 
 from restorekit.data.clean import CleanPhotographs, find_images, load_rgb
 from restorekit.data.layouts import LAYOUTS, Layout, get_layout
-from restorekit.data.noisy import NoisyBatches, NoisySet
+from restorekit.data.noisy import NoisyBatches, NoisySet, noisy_photographs
 from restorekit.data.pairs import PairedBatches, PairedSet
+from restorekit.data.renoised import RenoisedBatches, RenoisedSet
 from restorekit.data.synthetic import SyntheticBatches, SyntheticSet
 
 __all__ = [
@@ -14,9 +15,12 @@ __all__ = [
     "NoisySet",
     "PairedBatches",
     "PairedSet",
+    "RenoisedBatches",
+    "RenoisedSet",
     "SyntheticBatches",
     "SyntheticSet",
     "find_images",
     "get_layout",
     "load_rgb",
+    "noisy_photographs",
 ]

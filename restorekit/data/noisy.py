@@ -24,6 +24,18 @@ _FLAT = 2 / 255
 _CLIPPED = 0.5
 
 
+def noisy_photographs(folders: Sequence[Path], match: Sequence[str] = ()) -> list[Path]:
+    """The files in ``folders``, a file standing for itself, whose names fit one of the patterns, if there are any.
+
+    Raises:
+        DataError: if there is none.
+    """
+    paths = [path for path in find_images(folders) if not match or any(fnmatch(path.name, pattern) for pattern in match)]
+    if not paths:
+        raise DataError(f"no image in {', '.join(map(str, folders))} is called {' or '.join(match)}", "Correct data.match")
+    return paths
+
+
 class NoisyBatches:
     """Training batches by number whose targets are their inputs; batch ``step`` depends on the seed and ``step`` alone.
 
@@ -50,9 +62,7 @@ class NoisyBatches:
         device: torch.device | str = "cpu",
         memory: int = 4 << 30,
     ) -> None:
-        paths = [path for path in find_images(folders) if not match or any(fnmatch(path.name, pattern) for pattern in match)]
-        if not paths:
-            raise DataError(f"no image in {', '.join(map(str, folders))} is called {' or '.join(match)}", "Correct data.match")
+        paths = noisy_photographs(folders, match)
         self.images = DecodedImages(paths, lambda path: (load_rgb(path).to(device),), memory)
         refuse(self.images.load(), "Correct or remove these files")
         self.seed = seed

@@ -17,6 +17,7 @@ from restorekit.devices import resolve_device, resolve_precision
 from restorekit.errors import SettingError, UnknownNameError, UsageError
 from restorekit.inference.canvas import Canvas
 from restorekit.inference.engine import Engine, Progress
+from restorekit.inference.ensemble import Ensemble, check_views
 from restorekit.inference.extras import read_extras
 from restorekit.inference.onnx_backend import OnnxBackend, exported_card
 from restorekit.inference.result import Restoration, Run
@@ -56,11 +57,13 @@ class Restorer:
         memory: bytes a tile may take on the device; None for a safe part of what is free.
         measured: bytes a pixel of a tile takes on a CPU, by precision, where that is known better than the method declares it.
         compiled: whether PyTorch makes one program of the network first, which takes minutes for each new size of tile.
+        views: 2 for the mean of what the network says of an image and of its mirror image, 4 for these upside down too: a little
+            better, in so many times the time.
         name: what to call it.
 
     Raises:
         UnknownNameError: for a device or precision nobody knows.
-        SettingError: for one this machine does not have, or for a tile, overlap or memory that cannot be right.
+        SettingError: for one this machine does not have, or for a tile, overlap, memory or views that cannot be right.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Restorer:
         memory: int | None = None,
         measured: Mapping[str, int] | None = None,
         compiled: bool = False,
+        views: int = 1,
         name: str = "",
     ) -> None:
         self.method = method
@@ -95,7 +99,10 @@ class Restorer:
             raise no_room(overlap, tiling, tile)
         if tiling.whole and (tile is not None or overlap is not None):
             raise SettingError(f"{method.name} sees images whole, and takes no tile or overlap", "Leave them out")
+        check_views(views)
         backend = _backend(method, network, device, precision, compiled)
+        if views > 1:
+            backend = Ensemble(backend, views, method.extra_inputs)
         self._engine = Engine(
             method,
             config,
@@ -122,6 +129,7 @@ class Restorer:
         memory: int | None = None,
         backend: str = "auto",
         provider: str = "auto",
+        views: int = 1,
     ) -> Restorer:
         """A restorer for a model of the zoo, or for the card at a path; the options are those of :class:`Restorer`.
 
@@ -148,6 +156,7 @@ class Restorer:
             memory=memory,
             measured=None if card.memory is None else card.memory.bytes_per_pixel,
             compiled=backend == "compiled",
+            views=views,
             name=card.name,
         )
 

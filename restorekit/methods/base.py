@@ -109,6 +109,7 @@ class Method(ABC, Generic[ConfigT]):
         extra_inputs: what a network needs beside the image, for example ``("psf",)``.
         parts: what else is in a network and can be exported by itself, by name, and which images each part takes, for example
             ``{"pose": ("first", "second")}``.
+        views: of how many mirror images ``--quality best`` takes the mean; 2 where a picture upside down means something else.
     """
 
     name: ClassVar[str]
@@ -118,6 +119,7 @@ class Method(ABC, Generic[ConfigT]):
     presets: ClassVar[Mapping[str, Any]]
     extra_inputs: ClassVar[tuple[str, ...]] = ()
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    views: ClassVar[int] = 4
 
     @abstractmethod
     def build(self, config: ConfigT) -> nn.Module:

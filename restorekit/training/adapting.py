@@ -19,6 +19,8 @@ _STRIDES = 10
 """Crops for ``cbsn`` are multiples of both its strides, 5 and 2."""
 _CROP = 240
 """Side of crops in pixels: the sub-images of the blind pass are a fifth of that, and must hold what a network sees."""
+_RENOISED_CROP = 80
+"""Side of crops that no blind pass sees, of photographs at half size."""
 _PATIENCE = 6
 """Validations, twenty to a run, without anything better that end it."""
 
@@ -26,8 +28,13 @@ _PATIENCE = 6
 def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh: bool = False, seed: int = 0) -> Recipe:
     """A recipe that teaches ``cbsn`` on ``photographs``, noisy as they are.
 
-    From taught weights on all losses count at once and the rate is low; a fresh network needs the ramp, and a high rate. Crops
-    that are held back tell by L_blind, which cannot be cheated, when to stop, and whether the card's weights are beaten at all.
+    A network that was taught on clean pictures, which its ``skip`` tells, would forget what those taught it under the paper's
+    loss. It learns from its own answers, reduced, with the photographs' noise on them (:mod:`restorekit.data.renoised`); such
+    pairs that are held back tell when to stop.
+
+    For others it is the paper's loss. From taught weights on all terms count at once and the rate is low; a fresh network needs
+    the ramp, and a high rate. Crops that are held back tell by L_blind, which cannot be cheated, when to stop, and whether the
+    card's weights are beaten at all.
 
     Args:
         card: whose weights, or for ``fresh`` whose configuration, to begin with.
@@ -41,42 +48,44 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
     """
     if card.method != "cbsn":
         raise UsageError(f"'{card.name}' cannot be adapted: {card.method} needs clean photographs to learn", "Use a cbsn model")
-    rate = 1e-3 if fresh else 1e-4
+    renoised = not fresh and bool(card.config.get("skip"))
+    model = str(card.path or card.name)
+    rate = 1e-3 if fresh else 3e-4 if renoised else 1e-4
     every = max(steps // 20, 1)
     return Recipe(
         name=f"{card.name}-adapted",
         method=card.method,
-        data=DataSettings(noisy=tuple(photographs), held_back=8),
+        data=DataSettings(noisy=tuple(photographs), held_back=64 if renoised else 8, denoiser=model if renoised else ""),
         train=TrainSettings(
             steps=steps,
             batch=4,
-            patch=_crop_side(photographs),
+            patch=_crop_side(photographs, 2, _RENOISED_CROP) if renoised else _crop_side(photographs, 1, _CROP),
             optimiser="adam",
             learning_rate=rate,
             final_learning_rate=rate / 10,
             weight_decay=0.0,
             betas=(0.9, 0.999),
             clip=1.0,
-            ema=0.99,
+            ema=0.98 if renoised else 0.99,
             seed=seed,
             precision="fp32",
-            init="" if fresh else str(card.path or card.name),
+            init="" if fresh else model,
         ),
         config=dict(card.config),
-        objective={"ramp": round(0.4 * steps) if fresh else 0},
+        objective={"supervised": True, "blind_share": 0.0} if renoised else {"ramp": round(0.4 * steps) if fresh else 0},
         report=ReportSettings(
             log_every=max(steps // 100, 1),
             validate_every=every,
             validate_first=not fresh,
             checkpoint_every=every,
             samples=0,
-            give_up_after=0 if fresh else _PATIENCE,
+            give_up_after=0 if fresh or renoised else _PATIENCE,
         ),
         card=CardSettings(
             tasks=card.tasks,
             summary=f"{card.name}, taught further on {len(photographs)} noisy photograph{'s' if len(photographs) > 1 else ''}",
             licence=card.licence,
-            data="the noisy photographs themselves",
+            data="the noisy photographs themselves" + (", and their noise on what the model made of them" if renoised else ""),
             limits="For photographs of the same camera and sensitivity.",
         ),
     )
@@ -171,11 +180,11 @@ def adapt_to_video(
     )
 
 
-def _crop_side(photographs: Sequence[Path]) -> int:
-    """As large as all photographs allow, up to :data:`_CROP`."""
+def _crop_side(photographs: Sequence[Path], reduced: int, most: int) -> int:
+    """As large as all photographs allow once they are ``reduced`` so many times, up to ``most`` pixels."""
     sides = {path: min(images.read(path).size) for path in photographs}
     smallest = min(sides, key=lambda path: sides[path])
-    side = min(_CROP, sides[smallest] - sides[smallest] % _STRIDES)
+    side = min(most, sides[smallest] // reduced // _STRIDES * _STRIDES)
     if side < 3 * _STRIDES:
         raise UsageError(f"{smallest} is too small to learn from", "Leave it out, or restore it without --adapt")
     return side

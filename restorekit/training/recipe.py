@@ -65,6 +65,8 @@ class DataSettings:
         pairs: data sets that hold both sides already; each a path or a table, see :class:`PairFolder`.
         noisy: folders of noisy photographs without clean ones, for methods that teach themselves.
         match: file-name patterns of the noisy photographs that are used; empty for all.
+        denoiser: a model, by name or card, whose answers to the noisy photographs, reduced, stand for clean ones, with the noise
+            measured in the photographs on them: see :mod:`restorekit.data.renoised`.
         held_back: crops of the noisy photographs, or triplets of the videos, to validate on by the loss where there is no truth.
         videos: videos, for methods that learn depth from motion; each a path or a table, see :class:`VideoFolder`.
         gaps: frames from one to its neighbour in a triplet; of several, each video gives triplets of each.
@@ -91,6 +93,7 @@ class DataSettings:
     pairs: tuple[PairFolder | Path, ...] = ()
     noisy: tuple[Path, ...] = ()
     match: tuple[str, ...] = ()
+    denoiser: str = ""
     held_back: int = 0
     videos: tuple[VideoFolder | Path, ...] = ()
     gaps: tuple[int, ...] = (1,)
@@ -120,6 +123,8 @@ class DataSettings:
             raise ValueError("soften must be two numbers from 0, the smaller first")
         if min(self.memory, self.held_back, self.corridors) < 0 or min(self.gaps, default=0) < 1 or self.depth_unit <= 0:
             raise ValueError("memory, held_back and corridors must not be negative, gaps at least 1, depth_unit positive")
+        if self.denoiser and not self.noisy:
+            raise ValueError("denoiser is for noisy photographs: set noisy too")
         if self.motion == "flow" and self.flow == "none":
             raise ValueError('motion = "flow" needs flow = "dis"')
 

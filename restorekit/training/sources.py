@@ -16,11 +16,14 @@ from restorekit.data import (
     NoisySet,
     PairedBatches,
     PairedSet,
+    RenoisedBatches,
+    RenoisedSet,
     SyntheticBatches,
     SyntheticSet,
     find_images,
     get_layout,
     load_rgb,
+    noisy_photographs,
 )
 from restorekit.data.cache import DecodedImages
 from restorekit.data.clips import OnNote, load_clips
@@ -34,6 +37,7 @@ from restorekit.degradations import get_degradation
 from restorekit.errors import SettingError
 from restorekit.methods import Batch
 from restorekit.training.recipe import PairFolder, Recipe, pair_folder, video_folder
+from restorekit.zoo import load_card, load_network
 
 CORRIDOR_FRAMES = 16
 """Frames of a drawn video."""
@@ -112,6 +116,8 @@ def training_source(
         if problems is None:
             refuse(wrong, _REMEDY)
         return source
+    if data.denoiser:
+        return _renoised(recipe, device)
     if data.noisy:
         return NoisyBatches(data.noisy, seed, match=data.match, device=device, memory=memory)
     if data.videos or data.corridors:
@@ -135,6 +141,8 @@ def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> Valid
     """
     if isinstance(source, NoisyBatches) and recipe.data.held_back:
         return NoisySet(source, recipe.data.held_back, recipe.train.size_at(0)[1])
+    if isinstance(source, RenoisedBatches) and recipe.data.held_back:
+        return RenoisedSet(source, recipe.data.held_back, recipe.train.size_at(0)[1])
     if isinstance(source, VideoTriplets) and recipe.data.held_back:
         return TripletSet(source, recipe.data.held_back)
     data, crop = recipe.data, recipe.report.validation_crop
@@ -152,6 +160,23 @@ def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> Valid
         problems += DecodedImages(photographs.paths, lambda path: (load_rgb(path),), 0).load()
         return photographs
     return None
+
+
+def _renoised(recipe: Recipe, device: torch.device) -> RenoisedBatches:
+    data = recipe.data
+    paths = noisy_photographs(data.noisy, data.match)
+    refuse(DecodedImages(paths, lambda path: (load_rgb(path),), 0).load(), "Correct or remove these files")
+    card = load_card(data.denoiser)
+    method, network = card.restoration_method(), load_network(card).to(device)
+    if method.extra_inputs:
+        raise SettingError(f"'{data.denoiser}' needs more than a photograph", "Name another model as data.denoiser")
+
+    def denoise(photograph: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            maps = method.predict(network, photograph[None])
+            return method.finish(maps, card.parsed_config()).image[0].float()
+
+    return RenoisedBatches(paths, denoise, recipe.train.seed, device=device)
 
 
 def _videos(recipe: Recipe, on_note: OnNote | None) -> Source:

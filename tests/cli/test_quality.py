@@ -1,4 +1,4 @@
-"""``--quality fast|best``: which of two sizes of model a verb takes."""
+"""``--quality fast|best``: which of two sizes of model a verb takes, and ``--views``: over how many mirror images its mean."""
 
 from __future__ import annotations
 
@@ -32,13 +32,43 @@ def test_the_size_that_was_asked_for_is_taken(run: Run, photo: Path, options: li
 
 
 @pytest.mark.usefixtures("zoo")
-@pytest.mark.parametrize("quality", ["fast", "best"])
-def test_where_there_is_one_size_it_is_taken_and_that_is_said(run: Run, photo: Path, quality: str) -> None:
+@pytest.mark.parametrize(
+    ("quality", "said"), [("fast", "--quality fast changes nothing"), ("best", "the best is its mean over 4 mirror images")]
+)
+def test_where_there_is_one_size_it_is_taken_and_that_is_said(run: Run, photo: Path, quality: str, said: str) -> None:
     result = run("deblur", photo, "--quality", quality)
     assert result.exit_code == 0, result.output
-    said = f"There is only one size of model for deblur: --quality {quality} changes nothing"
+    said = f"There is only one size of model for deblur: {said}"
     assert result.stderr.splitlines()[:2] == [said, "deblur with tiny-deblur"]
     assert said not in run("deblur", photo, "--quality", quality, "--quiet", "--overwrite").stderr
+
+
+@pytest.mark.usefixtures("zoo")
+def test_the_best_of_one_size_is_its_mean_over_mirror_images(run: Run, photo: Path, tmp_path: Path) -> None:
+    options = {
+        "plain": [],
+        "fast": ["--quality", "fast"],
+        "best": ["--quality", "best"],
+        "four": ["--views", "4"],
+        "two": ["--quality", "best", "--views", "2"],
+    }
+    results = {}
+    for name, more in options.items():
+        target = tmp_path / f"{name}.png"
+        assert run("deblur", photo, "-o", target, "--precision", "fp32", *more).exit_code == 0
+        results[name] = target.read_bytes()
+    assert results["plain"] == results["fast"] and results["best"] == results["four"]
+    assert len({results["plain"], results["best"], results["two"]}) == 3
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_batch_is_done_again_with_other_views(run: Run, photo: Path) -> None:
+    def line(*options: str) -> str:
+        return run("deblur", photo.parent, "-o", photo.parent / "out", *options).stderr.splitlines()[-1]
+
+    assert line().startswith("1 done")
+    assert line("--views", "1").startswith("1 skipped")
+    assert line("--views", "2").startswith("1 done")
 
 
 def test_a_best_one_beside_a_default_that_says_nothing_makes_that_the_fast_one(run: Run, photo: Path, sizes: Path) -> None:
@@ -61,6 +91,7 @@ def test_a_best_one_beside_a_default_that_says_nothing_makes_that_the_fast_one(r
             "--quality best chooses a model, and so does --model. Leave one of them out",
         ),
         (["denoise", "--quality", "best", "--adapt", "--from-scratch"], "and so does --from-scratch"),
+        (["deblur", "--views", "3"], "views must be 1, 2 or 4, not 3"),
         (["deblur", "--quality", "90"], "'90' is neither fast nor best. How much a JPEG keeps is set by --file-quality."),
     ],
 )

@@ -55,6 +55,20 @@ def test_the_recipe_follows_from_card_and_photographs(card: Card, photograph: Pa
     assert (fresh.train.init, fresh.objective["ramp"], fresh.train.learning_rate) == ("", 80, 1e-3)
 
 
+def test_what_was_taught_on_clean_pictures_learns_from_its_own_answers(photograph: Path, tmp_path: Path) -> None:
+    card = load_card(write_other_card(tmp_path / "card", "cbsn", skip=True))
+    recipe = adapt_to_noise(card, [photograph], 60)
+    assert (recipe.data.denoiser, recipe.train.patch, recipe.report.give_up_after) == (str(card.path), 30, 0)
+    assert recipe.objective == {"supervised": True, "blind_share": 0.0}
+    quick = replace(recipe, train=replace(recipe.train, learning_rate=3e-3, final_learning_rate=3e-3))
+    path = train(quick, tmp_path / "run")
+    assert path is not None
+    psnr = column(tmp_path / "run", "validation.csv", "psnr")
+    assert max(psnr) > psnr[0] + 1
+    fresh = adapt_to_noise(card, [photograph], 60, fresh=True)
+    assert not fresh.data.denoiser and "ramp" in fresh.objective
+
+
 def test_a_fresh_network_learns_from_one_noisy_photograph(card: Card, photograph: Path, tmp_path: Path) -> None:
     recipe = adapt_to_noise(card, [photograph], 80, fresh=True)
     quick = replace(recipe, train=replace(recipe.train, learning_rate=4e-3), objective=recipe.objective | {"stride_b": 1})
@@ -114,6 +128,10 @@ def test_what_cannot_be_adapted_is_refused(card: Card, photograph: Path, tmp_pat
     PIL.Image.fromarray(np.zeros((20, 99, 3), np.uint8)).save(tmp_path / "small.png")
     with pytest.raises(UsageError, match=r"small\.png is too small to learn from"):
         adapt_to_noise(card, [photograph, tmp_path / "small.png"], 10)
+    PIL.Image.fromarray(np.zeros((59, 99, 3), np.uint8)).save(tmp_path / "half.png")
+    taught = load_card(write_other_card(tmp_path / "taught", "cbsn", skip=True))
+    with pytest.raises(UsageError, match=r"half\.png is too small to learn from"):
+        adapt_to_noise(taught, [photograph, tmp_path / "half.png"], 10)
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ class DcpiDepth(Method[DcpiDepthConfig]):
     )
     config_type = DcpiDepthConfig
     parts = {"pose": ("first", "second")}
+    views = 2
     presets = {
         "compact": DcpiDepthConfig(pose="light"),
         "compact-xs": DcpiDepthConfig((24, 48, 80), ((1, 2), (1, 2), (1, 2, 3)), pose="light"),
