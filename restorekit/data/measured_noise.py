@@ -1,9 +1,9 @@
 """The noise of a photograph, measured where it is flat, and made anew on other pictures.
 
 Cameras smooth, sharpen and compress, each in its own way, so that noise synthesised for all cameras is right for none. What is
-left of a flat place once its slow shading is taken away is noise of this very camera, after "Image Blind Denoising With Generative
-Adversarial Network Based Noise Modeling" (Chen et al., CVPR 2018). Instead of such blocks themselves, their strength at every
-brightness and their mean spectrum are kept: a filter that gives white noise of any size the same grain and colour.
+left of a flat place once its slow shading is taken away is noise of this very camera, after "Image Blind Denoising With
+Generative Adversarial Network Based Noise Modeling" (Chen et al., CVPR 2018). Instead of such blocks themselves, their strength
+at every brightness and their mean spectrum are kept: a filter that gives white noise of any size the same grain and colour.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _flat_blocks(photograph: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor]:
     chosen = set(detail.argsort()[:count].tolist())
     limit = _LESS_FLAT * detail.sort().values[:count].max()
     levels = (colour.mean(0) * LEVELS).long()
-    for level in levels.unique():  # the flattest of all may have but one tone
+    for level in range(LEVELS):  # the flattest of all may have but one tone
         alike = (levels == level).nonzero()[:, 0]
         flattest = alike[detail[alike].argsort()][: max(_LEAST, int(_FLATTEST * len(alike)))]
         chosen |= set(flattest[detail[flattest] <= limit].tolist())

@@ -67,7 +67,7 @@ def test_a_batch_is_done_again_with_other_views(run: Run, photo: Path) -> None:
         return run("deblur", photo.parent, "-o", photo.parent / "out", *options).stderr.splitlines()[-1]
 
     assert line().startswith("1 done")
-    assert line("--views", "1").startswith("1 skipped")
+    assert line("--views", "1").startswith("1 up to date")
     assert line("--views", "2").startswith("1 done")
 
 
