@@ -123,6 +123,7 @@ def _print_card(card: Card) -> None:
         "Weights": f"{card.weights.file}, {card.weights.bytes} bytes, sha256 {card.weights.sha256}"
         if card.weights
         else f"none: {_UNTRAINED}",
+        "Speed": str(card.speed or ""),
         "Trained": _pairs(card.training),
         "Scores": "\n".join(_long_score(score) for score in card.scores),
         "Limits": card.limits,

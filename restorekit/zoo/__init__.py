@@ -4,7 +4,7 @@ Cards are found, read and listed without torch; only :func:`load_network`, :func
 it.
 """
 
-from restorekit.zoo.card import Card, MemoryEntry, Score, WeightsEntry, read_card
+from restorekit.zoo.card import Card, MemoryEntry, Score, SpeedEntry, WeightsEntry, read_card
 from restorekit.zoo.find import default_card, list_cards, list_models, list_templates, load_card
 from restorekit.zoo.importing import import_checkpoint
 from restorekit.zoo.weights import load_network, write_card
@@ -13,6 +13,7 @@ __all__ = [
     "Card",
     "MemoryEntry",
     "Score",
+    "SpeedEntry",
     "WeightsEntry",
     "default_card",
     "import_checkpoint",

@@ -42,6 +42,29 @@ class MemoryEntry:
 
 
 @dataclass(frozen=True)
+class SpeedEntry:
+    """How long restoring takes, as measured by ``restorekit bench MODEL --size 3000x4000``.
+
+    Attributes:
+        megapixels: size of the picture.
+        seconds: for the picture, without loading the model.
+        hardware: on what, and in what precision.
+    """
+
+    megapixels: float
+    seconds: float
+    hardware: str
+
+    def __post_init__(self) -> None:
+        if self.megapixels <= 0 or self.seconds <= 0:
+            raise ValueError("megapixels and seconds must be above 0")
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.seconds:g} s for {self.megapixels:g} megapixels ({self.hardware})"
+
+
+@dataclass(frozen=True)
 class Score:
     """A measured score: what the model made of a set of images.
 
@@ -79,6 +102,7 @@ class Card:
         limits: what it is known to do badly.
         weights: the file with the weights; None before they are written, and for a template.
         memory: what its network takes; None if that was not measured.
+        speed: how long it takes; None if that was not measured.
         training: how it was trained: data, steps, hours, hardware, and whatever else is worth keeping.
         scores: what was measured.
     """
@@ -95,6 +119,7 @@ class Card:
     limits: str = ""
     weights: WeightsEntry | None = None
     memory: MemoryEntry | None = None
+    speed: SpeedEntry | None = None
     training: dict[str, Any] = field(default_factory=dict)
     scores: tuple[Score, ...] = ()
 

@@ -38,6 +38,13 @@ def test_a_card_needs_only_name_method_tasks_and_config(tmp_path: Path) -> None:
     assert card.to_table() == {"name": "mine", "method": "multi-output", "tasks": ["deblur"], "config": {"width": 8}}
 
 
+def test_how_long_it_takes_is_kept_and_told(tmp_path: Path) -> None:
+    speed = '[speed]\nmegapixels = 12\nseconds = 41.5\nhardware = "2 cores, bf16"\n'
+    card = read_card(write(tmp_path, MINIMAL + "[config]\nwidth = 8\n" + speed))
+    assert str(card.speed) == "41.5 s for 12 megapixels (2 cores, bf16)"
+    assert card.to_table()["speed"] == {"megapixels": 12, "seconds": 41.5, "hardware": "2 cores, bf16"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -54,6 +61,7 @@ def test_a_card_needs_only_name_method_tasks_and_config(tmp_path: Path) -> None:
         (MINIMAL + 'default_for = ["denoise"]\n[config]\n', "default_for names denoise, which tasks does not"),
         (MINIMAL.replace("mine", "../mine") + "[config]\n", "cannot name a file"),
         (MINIMAL.replace('["deblur"]', "[]") + "[config]\n", "tasks names no task"),
+        (MINIMAL + '[config]\n[speed]\nmegapixels = 12\nseconds = 0\nhardware = "x"\n', "seconds must be above 0"),
         (MINIMAL + 'path = "elsewhere.toml"\n[config]\n', "unknown key 'path'"),
         (MINIMAL + '[config]\n[weights]\nfile = "a.safetensors"\n', "lacks the key 'sha256'"),
     ],
