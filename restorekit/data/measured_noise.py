@@ -47,9 +47,7 @@ class MeasuredNoise:
 
     def at(self, brightness: Tensor) -> Tensor:
         """The strength at brightnesses of any shape, interpolated."""
-        place = brightness.clamp(0, 1) * (LEVELS - 1)
-        low = place.floor().clamp(0, LEVELS - 2).long()
-        return torch.lerp(self.strength[low], self.strength[low + 1], place - low)
+        return _between(self.strength, brightness)
 
     def make(self, clean: Tensor, generator: Generator) -> Tensor:
         """Noise for a clean ``(3, H, W)`` in [0, 1], of that shape. ``generator`` is on the CPU."""
@@ -73,8 +71,15 @@ def measure_noise(photograph: Tensor, denoised: Tensor) -> MeasuredNoise | None:
     blocks, brightness, strength = blocks[flat], brightness[flat], strength[flat]
     levels = torch.linspace(0, 1, LEVELS, device=photograph.device)
     weights = torch.exp(-(((brightness - levels[:, None]) / _BREADTH) ** 2)) + 1e-4
-    found = MeasuredNoise((weights * strength).sum(1) / weights.sum(1), blocks)
-    return MeasuredNoise(found.strength, _filter_of(blocks / found.at(brightness)[:, None, None, None]))
+    curve = (weights * strength).sum(1) / weights.sum(1)
+    return MeasuredNoise(curve, _filter_of(blocks / _between(curve, brightness)[:, None, None, None]))
+
+
+def _between(levels: Tensor, brightness: Tensor) -> Tensor:
+    """What is known at :data:`LEVELS` brightnesses, interpolated at others."""
+    place = brightness.clamp(0, 1) * (LEVELS - 1)
+    low = place.floor().clamp(0, LEVELS - 2).long()
+    return torch.lerp(levels[low], levels[low + 1], place - low)
 
 
 def _flat_blocks(photograph: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor]:
