@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +210,9 @@ def parse() -> argparse.Namespace:
         "--pairs", type=Path, nargs=2, metavar=("INPUT", "TARGET"), help="folders of degraded and clean photographs"
     )
     parser.add_argument("--recipe", help="recipe whose settings of the degradation are used; the model's own if left out")
+    parser.add_argument(
+        "--kernels", type=Path, nargs="+", default=[], help="files of blur kernels for the night, in place of invented ones"
+    )
     parser.add_argument("--views", type=int, default=1, choices=VIEWS, help="mirror images whose mean is taken")
     parser.add_argument("--precision", default="fp32", help="of the models")
     parser.add_argument("--no-baselines", action="store_true", help="measure only the model")
@@ -243,7 +246,10 @@ def main() -> None:
         model = from_restorer(Restorer.from_card(card, precision=arguments.precision, views=arguments.views))
         subjects = [as_it_is(INPUT), model, *map(from_baseline, names)]
         recipe = arguments.recipe or str(card.training.get("recipe", ""))
-        for trial in TASKS[task].trials if clean else ():
+        trials = TASKS[task].trials
+        if arguments.kernels:
+            trials = tuple(replace(trial, settings={"kernels": list(map(str, arguments.kernels))}) for trial in trials)
+        for trial in trials if clean else ():
             report = measure(card, trial.name, degraded(trial, clean, recipe, arguments.seed), subjects)
             for line in rows(trial.name, report):
                 table.add_row(*line)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from restorekit.degradations.base import Pair, device_generator, uniform
 from restorekit.degradations.trajectory import hand_held, rasterise
+from restorekit.errors import SettingError
+from restorekit.images.psf import read_psf
 from restorekit.layers import convolve_circular
 
 ANALOG_GAIN = (6.0, 3.0, 6.0)
@@ -37,6 +41,8 @@ class LowLightSettings:
         headroom: how much brighter than the brightest recorded light the scene may be.
         length: length of the camera's path in pixels, from end to end.
         psf_size: rows and columns of the blur kernels, odd.
+        kernels: files of blur kernels, see :func:`restorekit.images.psf.read_psf`, of which each photograph gets one at random in
+            place of an invented one. They are no larger than ``psf_size``.
         margin: surroundings in pixels; 0 wraps the blur around the borders of the photograph, as the paper does.
     """
 
@@ -47,6 +53,7 @@ class LowLightSettings:
     headroom: float = 1.2
     length: tuple[float, float] = (5.0, 27.0)
     psf_size: int = 37
+    kernels: tuple[Path, ...] = ()
     margin: int = 0
 
     def __post_init__(self) -> None:
@@ -109,18 +116,41 @@ class LowLight:
     def __init__(self, settings: LowLightSettings | None = None) -> None:
         self.settings = settings or LowLightSettings()
         self.margin = self.settings.margin
+        self.kernels = [_read_kernel(path, self.settings.psf_size) for path in self.settings.kernels]
 
     def __call__(self, clean: Tensor, generator: Generator) -> Pair:
         """Make pairs of ``(B, 3, H, W)`` from ``(B, 3, H + 2 margin, W + 2 margin)``, each with its own shake and exposure."""
         settings, count, m = self.settings, clean.shape[0], self.margin
-        length = uniform(generator, (count, 1, 1), *settings.length)
-        psf = rasterise(hand_held(count, 2, generator) * length, settings.psf_size // 2).unsqueeze(1).to(clean.device)
+        psf = self._psfs(count, generator).to(clean.device)
         exposure = Exposure.draw(settings, count, generator).to(clean.device)
         inner = (..., slice(m, clean.shape[-2] - m), slice(m, clean.shape[-1] - m))
         blurred = convolve_circular(clean, psf)[inner].clamp_min(0)
         taken = clip_highlights(low_light_noise(blurred, exposure, generator), settings.headroom)
         white = clean.new_full((count, 1, 1, 1), 1 / settings.headroom)
         return Pair(taken, clean[inner].contiguous(), {"psf": psf, "blurred": blurred, "white": white})
+
+    def _psfs(self, count: int, generator: Generator) -> Tensor:
+        """Blur kernels ``(count, 1, k, k)``."""
+        if self.kernels:
+            chosen = torch.randint(len(self.kernels), (count,), generator=generator).tolist()
+            return torch.stack([self.kernels[index] for index in chosen])[:, None]
+        length = uniform(generator, (count, 1, 1), *self.settings.length)
+        return rasterise(hand_held(count, 2, generator) * length, self.settings.psf_size // 2).unsqueeze(1)
+
+
+def _read_kernel(path: Path, size: int) -> Tensor:
+    """A kernel of sum 1 in the middle of ``(size, size)``.
+
+    Raises:
+        ImageError: if the file holds none.
+        SettingError: if it is larger.
+    """
+    kernel = torch.from_numpy(read_psf(path))
+    height, width = kernel.shape
+    if max(height, width) > size:
+        raise SettingError(f"the kernel in {path} has {width}x{height} pixels, more than {size}", "Set psf_size larger")
+    top, left = size // 2 - height // 2, size // 2 - width // 2
+    return F.pad(kernel, (left, size - width - left, top, size - height - top))
 
 
 def low_light_noise(image: Tensor, exposure: Exposure, generator: Generator) -> Tensor:

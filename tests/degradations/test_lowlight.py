@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -104,3 +107,24 @@ class TestLowLight:
     def test_settings_that_do_not_hold(self, table: dict[str, object]) -> None:
         with pytest.raises(SettingError, match="must be"):
             from_table(LowLightSettings, table, "[degradation]")
+
+
+def test_kernels_are_taken_from_files(tmp_path: Path) -> None:
+    paths = []
+    for number in range(2):
+        kernel = np.zeros((5, 9), np.float32)
+        kernel[2, 4 : 6 + number] = 3
+        paths.append(tmp_path / f"{number}.npy")
+        np.save(paths[-1], kernel)
+    lowlight = LowLight(LowLightSettings(psf_size=11, length=(5, 9), kernels=tuple(paths)))
+    pair = lowlight(torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0)), seeded_generator(0))
+    psf = pair.extras["psf"]
+    assert psf.shape == (24, 1, 11, 11) and psf.sum((1, 2, 3)).sub(1).abs().max() < 1e-6
+    taps = (psf[:, 0, 5] > 0).sum(1)
+    assert set(taps.tolist()) == {2, 3} and (psf[:, 0, 5, 5] > 0).all() and (psf[:, 0, :5] == 0).all()
+
+
+def test_a_kernel_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "large.npy", np.ones((13, 3)))
+    with pytest.raises(SettingError, match=r"the kernel in .*large\.npy has 3x13 pixels, more than 11"):
+        LowLight(LowLightSettings(psf_size=11, length=(5, 9), kernels=(tmp_path / "large.npy",)))
