@@ -90,6 +90,7 @@ class Histoformer(Method[HistoformerConfig]):
         "https://arxiv.org/abs/2407.10172",
     )
     config_type = HistoformerConfig
+    views = 2
     presets = {
         "compact": HistoformerConfig(fold=2),
         "compact-whole": HistoformerConfig(),
