@@ -98,11 +98,11 @@ def test_steps_would_show_without_the_merge() -> None:
         assert at_borders.mean() > 2 * elsewhere.mean()
 
 
-def test_shipped_weights_leave_no_blocks_of_tone_in_a_sky() -> None:
+def test_shipped_weights_leave_no_blocks_of_tone_in_a_hazy_sky() -> None:
     card = load_card("histoformer-compact")
     network, method, config = load_network(card), get_method(card.method), card.parsed_config()
     photograph = images.read(EXAMPLES / "lighthouse.jpg").to_pil().resize((256, 192), Image.Resampling.BOX)
-    image = images.to_float(np.asarray(photograph))
+    image = np.float32(0.34) + np.float32(0.6) * images.to_float(np.asarray(photograph))  # a veil, for the weights to take off
     plan = plan_tiles((192, 256), method.tiling(config), max_side=128)
     assert (len(plan.rows), len(plan.columns)) == (2, 3)
 
@@ -112,5 +112,5 @@ def test_shipped_weights_leave_no_blocks_of_tone_in_a_sky() -> None:
 
     whole = answer(WHOLE)
     by_themselves, anchored = (tone(answer(128, anchor) - whole, plan) for anchor in (0, method.tiling(config).anchor))
-    assert by_themselves > 20  # levels of 8 bits, which anyone sees
-    assert anchored < 3
+    assert by_themselves > 14  # levels of 8 bits, which anyone sees
+    assert anchored < 4
