@@ -144,7 +144,7 @@ def depth(
         "colour": choice.colour and choice.colour.value,
         "npy": choice.npy,
         "precision": engine.precision.value,
-        **({"views": engine.views} if engine.views not in (None, 1) else {}),
+        "views": engine.views,
         "camera": [camera.intrinsics, camera.fov],
         **adapt.fingerprint(steps, [str(film) for film in films]),
     }

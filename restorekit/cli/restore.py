@@ -250,7 +250,7 @@ def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: Engin
         "candidates": choice.candidates,
         "maps": sorted(choice.maps()),
         "precision": engine.precision.value,
-        **({"views": engine.views} if engine.views not in (None, 1) else {}),
+        "views": engine.views,
         **{name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in extras.items()},
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -97,25 +96,3 @@ class NoisyBatches:
 def _tells_noise(crop: Tensor) -> bool:
     clipped = ((crop <= 0) | (crop >= 1)).float().mean()
     return float(crop.std()) > _FLAT and float(clipped) <= _CLIPPED
-
-
-class NoisySet:
-    """Crops of noisy photographs to validate on, by the loss, for want of clean ones.
-
-    Args:
-        batches: where crops are from; those it trains on are others, though they may overlap.
-        count: how many.
-        patch: their side in pixels.
-    """
-
-    truth: ClassVar[Literal["none"]] = "none"
-
-    def __init__(self, batches: NoisyBatches, count: int, patch: int) -> None:
-        self.names = [f"crop-{index:02d}" for index in range(count)]
-        self._crops = [batches.held_back(index, patch) for index in range(count)]
-
-    def __len__(self) -> int:
-        return len(self._crops)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._crops[index]

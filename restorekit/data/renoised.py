@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -94,28 +93,6 @@ class RenoisedBatches:
         factor = low + (high - low) * float(torch.rand((), generator=generator))
         noisy = (crop + factor * noise.make(crop, generator)).clamp(0, 1)
         return (noisy * 255).round() / 255, crop
-
-
-class RenoisedSet:
-    """Pairs of a :class:`RenoisedBatches` to validate on.
-
-    Args:
-        batches: where they are from; those it trains on are others, though they may overlap.
-        count: how many.
-        patch: their side in pixels.
-    """
-
-    truth: ClassVar[Literal["image"]] = "image"
-
-    def __init__(self, batches: RenoisedBatches, count: int, patch: int) -> None:
-        self.names = [f"crop-{index:02d}" for index in range(count)]
-        self._pairs = [batches.held_back(index, patch) for index in range(count)]
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._pairs[index]
 
 
 def _parts(photograph: Tensor, denoise: Callable[[Tensor], Tensor]) -> list[Part]:

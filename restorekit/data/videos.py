@@ -15,6 +15,7 @@ from restorekit import images
 from restorekit.data.clean import load_rgb
 from restorekit.data.clips import Clip
 from restorekit.data.crops import below
+from restorekit.data.held_back import HeldBack
 from restorekit.data.streams import TRAINING
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
@@ -139,26 +140,12 @@ def _batch(triplets: Sequence[_Triplet], step: int) -> Batch:
     return Batch(seen[:, 1], true[:, 1], extras)
 
 
-class TripletSet:
-    """Triplets to watch a training by, for want of true depth: by how well depth and motion explain one frame by the next.
-
-    Args:
-        triplets: where they are from; some of them are trained on too, which without truth is no cheating.
-        count: how many.
+def held_back_triplets(triplets: VideoTriplets, count: int) -> HeldBack:
+    """At most ``count`` triplets to watch a training by, for want of true depth: by how well depth and motion explain one frame
+    by the next. Some of them are trained on too, which without truth is no cheating.
     """
-
-    truth: ClassVar[Literal["none"]] = "none"
-
-    def __init__(self, triplets: VideoTriplets, count: int) -> None:
-        count = min(count, len(triplets))
-        self.names = [f"triplet-{index:02d}" for index in range(count)]
-        self._triplets = [triplets.held_back(index, count) for index in range(count)]
-
-    def __len__(self) -> int:
-        return len(self._triplets)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._triplets[index]
+    count = min(count, len(triplets))
+    return HeldBack("triplet", [triplets.held_back(index, count) for index in range(count)], "none")
 
 
 def _jittered(frames: Tensor, amounts: Sequence[float]) -> Tensor:

@@ -8,7 +8,7 @@ turns, so that every tile keeps its rows and columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,28 +41,10 @@ class Ensemble:
     def __init__(self, backend: Backend, views: int, spatial: Collection[str] = ()) -> None:
         check_views(views)
         self.backend = backend
+        self.uses_torch, self.device, self.precision = backend.uses_torch, backend.device, backend.precision
+        self.ahead = backend.ahead
         self.views = views
         self.spatial = frozenset(spatial)
-
-    @property
-    def uses_torch(self) -> bool:
-        """See :attr:`Backend.uses_torch`."""
-        return self.backend.uses_torch
-
-    @property
-    def device(self) -> Any:
-        """See :attr:`Backend.device`."""
-        return self.backend.device
-
-    @property
-    def precision(self) -> str:
-        """See :attr:`Backend.precision`."""
-        return self.backend.precision
-
-    @property
-    def ahead(self) -> int:
-        """See :attr:`Backend.ahead`."""
-        return self.backend.ahead
 
     def run(self, tile: FloatArray, **extras: FloatArray) -> dict[str, FloatArray]:
         """See :meth:`Backend.run`."""

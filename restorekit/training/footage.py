@@ -127,7 +127,7 @@ def judge(recipe: Recipe, card: Card) -> Verdict:
     """What a card that learnt by the recipe makes of the recipe's videos; on the CPU, from a few triplets."""
     import torch
 
-    from restorekit.data.videos import TripletSet, VideoTriplets
+    from restorekit.data.videos import VideoTriplets, held_back_triplets
     from restorekit.methods.dcpi_depth import METHOD
     from restorekit.methods.dcpi_depth.diagnosis import diagnose
     from restorekit.methods.dcpi_depth.objective import DcpiObjective
@@ -138,7 +138,7 @@ def judge(recipe: Recipe, card: Card) -> Verdict:
     if not isinstance(source, VideoTriplets) or not isinstance(objective, DcpiObjective):
         raise TypeError("only what learns from videos can judge them")
     network = load_network(card).eval()
-    triplets = TripletSet(source, _TRIPLETS)
+    triplets = held_back_triplets(source, _TRIPLETS)
     found = [diagnose(objective, network, triplets[index]) for index in range(len(triplets))]
     return Verdict(fmean(one.explained for one in found), median(one.parallax for one in found))
 

@@ -12,12 +12,11 @@ import torch
 
 from restorekit.data import (
     CleanPhotographs,
+    HeldBack,
     NoisyBatches,
-    NoisySet,
     PairedBatches,
     PairedSet,
     RenoisedBatches,
-    RenoisedSet,
     SyntheticBatches,
     SyntheticSet,
     find_images,
@@ -32,7 +31,7 @@ from restorekit.data.flow import with_flow
 from restorekit.data.pairs import unusable
 from restorekit.data.problems import refuse
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
-from restorekit.data.videos import DepthSet, TripletSet, VideoTriplets
+from restorekit.data.videos import DepthSet, VideoTriplets, held_back_triplets
 from restorekit.degradations import get_degradation
 from restorekit.errors import SettingError
 from restorekit.methods import Batch
@@ -139,12 +138,12 @@ def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> Valid
 
     Every file is read once, so that none is found to be wrong after hours of training; ``problems`` takes up what is wrong.
     """
-    if isinstance(source, NoisyBatches) and recipe.data.held_back:
-        return NoisySet(source, recipe.data.held_back, recipe.train.size_at(0)[1])
-    if isinstance(source, RenoisedBatches) and recipe.data.held_back:
-        return RenoisedSet(source, recipe.data.held_back, recipe.train.size_at(0)[1])
-    if isinstance(source, VideoTriplets) and recipe.data.held_back:
-        return TripletSet(source, recipe.data.held_back)
+    count, patch = recipe.data.held_back, recipe.train.size_at(0)[1]
+    if isinstance(source, (NoisyBatches, RenoisedBatches)) and count:
+        crops = [source.held_back(index, patch) for index in range(count)]
+        return HeldBack("crop", crops, "none" if isinstance(source, NoisyBatches) else "image")
+    if isinstance(source, VideoTriplets) and count:
+        return held_back_triplets(source, count)
     data, crop = recipe.data, recipe.report.validation_crop
     if data.validation_pairs:
         pairs = _pairs(data.validation_pairs, problems)

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.data import RenoisedBatches, RenoisedSet
+from restorekit.data import RenoisedBatches
 from restorekit.data.renoised import PHOTOGRAPHS, WINDOW, _windows
 from restorekit.errors import DataError, ImageError
 
@@ -50,10 +50,9 @@ def test_batches_follow_from_seed_and_step(photograph: Path) -> None:
 
 def test_held_back_pairs_are_not_trained_on(photograph: Path) -> None:
     batches = RenoisedBatches([photograph], smoothed, 0)
-    held = RenoisedSet(batches, 3, 40)
-    assert held.truth == "image" and held.names == ["crop-00", "crop-01", "crop-02"] and len(held) == 3
-    assert torch.equal(held[1].input, RenoisedSet(batches, 3, 40)[1].input)
-    assert not torch.equal(held[1].input, batches.batch(1, 1, 40).input)
+    held = batches.held_back(1, 40)
+    assert torch.equal(held.input, batches.held_back(1, 40).input) and held.input.shape == (1, 3, 40, 40)
+    assert not torch.equal(held.input, batches.batch(1, 1, 40).input)
 
 
 def test_crops_larger_than_a_reduced_photograph_are_filled(tmp_path: Path) -> None:
