@@ -32,7 +32,7 @@ class AdaptOptions:
         typer.Option(
             min=1,
             metavar="N",
-            help="Steps at most; it ends earlier when nothing gets better. By default 200 for noise and 500 for depth.",
+            help="Steps at most; it may end earlier when nothing gets better. By default 200 for noise and 500 for depth.",
             rich_help_panel=PANEL,
         ),
     ] = None
