@@ -18,6 +18,7 @@ from restorekit.methods import Batch, Method, Objective
 from restorekit.training.activations import checkpoint_blocks
 from restorekit.training.dilated import keep_dilated_planar
 from restorekit.training.ema import Ema
+from restorekit.training.idle import idle_note
 from restorekit.training.recipe import Recipe, TrainSettings
 from restorekit.training.schedule import learning_rate
 
@@ -90,7 +91,7 @@ class Learner:
 
     def learn(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Take step number ``step`` and return the losses before it, their mean over the parts of the batch, and the gradient's
-        norm before clipping.
+        norm before clipping, ``gradient_norm``.
 
         All randomness of networks, such as stochastic depth, follows from the seed, the step and the process, so that a resumed
         run draws the same.
@@ -117,7 +118,11 @@ class Learner:
             self.ema.update(self.network, step)
         else:
             self._pass_over(step, statistics)
-        return losses | {"gradient": norm}
+        return losses | {"gradient_norm": norm}
+
+    def idle_note(self) -> str:
+        """A sentence on the weights that have stopped to learn, if they are worth telling; else nothing."""
+        return idle_note(self.network, getattr(self.optimiser, "optimizer", self.optimiser))
 
     def _losses(self, part: Batch) -> dict[str, Tensor]:
         try:

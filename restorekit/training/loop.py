@@ -16,7 +16,7 @@ from torch import Tensor
 from restorekit.devices import cpu_has_bf16, resolve_device, resolve_precision
 from restorekit.errors import CheckpointError, SettingError
 from restorekit.methods import Method, get_method
-from restorekit.training import checkpoint
+from restorekit.training import checkpoint, idle
 from restorekit.training.checkpoint import Progress
 from restorekit.training.learner import Learner
 from restorekit.training.log import CurveLog
@@ -269,6 +269,8 @@ class Trainer:
             values = scores.values | {"hours": self.progress.seconds / 3600}
             self.validation_log.write(step, values)
             self.reporter.validated(step, values, scores.summary)
+            if step >= idle.EARLIEST and (note := self.learner.idle_note()):
+                self.reporter.noted(f"step {step}: {note}")
             self.progress.since += 1
             if scores.merit > self.progress.best:
                 self.progress.best, self.progress.since = scores.merit, 0

@@ -119,7 +119,15 @@ def test_an_infinite_gradient_is_seen_before_its_values_are_clipped(card: Path, 
     learner = learner_of(recipe_for(card, clip_value=0.1))
     monkeypatch.setattr(learner, "objective", lambda network, _: {"loss": torch.inf * next(network.parameters()).sum()})
     nothing = torch.zeros(2, 3, 4, 4)
-    assert learner.learn(Batch(nothing, nothing, {}), 0)["gradient"].isinf() and learner.passed_over == 1
+    assert learner.learn(Batch(nothing, nothing, {}), 0)["gradient_norm"].isinf() and learner.passed_over == 1
+
+
+def test_the_norm_of_the_gradient_takes_no_loss_by_its_name(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = learner_of(recipe_for(card))
+    monkeypatch.setattr(learner, "objective", lambda network, _: {"gradient": 0 * next(network.parameters()).sum() + 3})
+    nothing = torch.zeros(2, 3, 4, 4)
+    told = learner.learn(Batch(nothing, nothing, {}), 0)
+    assert (told["gradient"], told["gradient_norm"]) == (3, 0)  # a loss of rrformer's is called gradient
 
 
 def test_a_network_that_cannot_be_compiled_is_told(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:

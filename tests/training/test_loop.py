@@ -16,7 +16,7 @@ from restorekit import devices
 from restorekit.data import SyntheticBatches
 from restorekit.errors import CheckpointError, NumericalError, SettingError, UnknownNameError
 from restorekit.methods import Batch, get_method
-from restorekit.training import Hardware, Recipe, load_recipe, loop, rehearse, train
+from restorekit.training import Hardware, Recipe, idle, load_recipe, loop, rehearse, train
 from restorekit.training.checkpoint import Progress, load, save
 from restorekit.training.ema import Ema
 from restorekit.training.log import CurveLog
@@ -161,6 +161,18 @@ class Hears(Reporter):
 
     def noted(self, text: str) -> None:
         self.notes.append(text)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_weights_that_stand_still_are_told(killed: bool, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "EPS", 1e6)
+    monkeypatch.setattr(idle, "EARLIEST", 4)
+    if killed:
+        with pytest.raises(KilledError):
+            train(recipe, tmp_path / "run", reporter=KillAt(6))
+    train(recipe, tmp_path / "run", resume=killed, reporter=(hears := Hears()))
+    told = [note.partition(" of")[0] for note in hears.notes]
+    assert told == (["step 8: 100%"] if killed else ["step 4: 100%", "step 8: 100%"])
 
 
 @pytest.mark.parametrize("native", [True, False])
