@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import correlate1d
 
-from restorekit.losses import charbonnier, laplacian
+from restorekit.losses import charbonnier, decibels, laplacian
+from restorekit.metrics import psnr
 
 
 def test_charbonnier_is_smooth_at_zero_and_absolute_far_away() -> None:
@@ -14,6 +15,15 @@ def test_charbonnier_is_smooth_at_zero_and_absolute_far_away() -> None:
     charbonnier(x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_decibels_are_psnr_down_to_eps() -> None:
+    target = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    error = (0.03 * target).square().mean()
+    assert float(decibels(error)) == pytest.approx(-float(psnr(1.03 * target, target)), abs=1e-3)
+    assert float(decibels(torch.zeros(()), 1e-4)) == pytest.approx(-40, abs=1e-4)
+    halved = decibels(error) - decibels(error / 2)
+    assert float(halved) == pytest.approx(float(decibels(9 * error) - decibels(9 * error / 2)), abs=1e-3)
 
 
 @pytest.mark.parametrize("size", [(8, 10), (7, 9), (1, 3)])

@@ -22,7 +22,9 @@ from restorekit.metrics import psnr
 from restorekit.settings import from_table, to_table
 
 TINY = RrformerConfig(n_feats=8, dim=8, depths=(2,), heads=(2,), window=4, hyper_levels=1)
-PUBLISHED = dataclasses.replace(TINY, train_vgg=False, fold=1, residual=False, whole_cells=False, smooth_cells=False, img_size=32)
+PUBLISHED = dataclasses.replace(
+    TINY, train_vgg=False, fold=1, residual=False, whole_cells=False, smooth_cells=False, calm_groups=False, img_size=32
+)
 FORMS = {
     "ours": TINY,
     "published": dataclasses.replace(PUBLISHED, use_body=False),
@@ -152,6 +154,20 @@ class TestNetwork:
         for name, parameter in network.named_parameters():
             assert (parameter.grad is not None) == parameter.requires_grad, name
             assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+    def test_fresh_body_adds_nothing_and_learns(self) -> None:
+        network = METHOD.build(TINY)
+        x, image = rand(2, 8, 16, 16), rand(2, 3, 64, 64)
+        assert torch.equal(network.swinir_block(x), x)
+        assert not torch.equal(METHOD.build(dataclasses.replace(TINY, calm_groups=False)).swinir_block(x), x)
+        optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
+        for _ in range(3):  # one step for each of the convolutions that were zero, the last of them first
+            optimiser.zero_grad()
+            network(image).square().mean().backward()
+            optimiser.step()
+        group = network.swinir_block.layers[0]
+        inside = group.residual_group.blocks[0].mlp.fc1.weight
+        assert all(bool(part.any()) for part in (network.swinir_block.conv_after_body.weight, group.conv.weight, inside.grad))
 
     def test_what_learns(self) -> None:
         learns = {

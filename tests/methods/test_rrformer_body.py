@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.methods.rrformer.body import SwinBlock, SwinBody, WindowAttention, grid_masks
+from restorekit.methods.rrformer.body import Group, SwinBlock, SwinBody, WindowAttention, grid_masks
 
 
 def regions(height: int, width: int, window: int) -> Tensor:
@@ -84,3 +84,21 @@ def test_paths_are_dropped_while_training_only() -> None:
     assert not torch.equal(body(x), body(x))
     body.eval()
     assert torch.equal(body(x), body(x))
+
+
+def test_a_calm_group_convolves_what_its_blocks_added() -> None:
+    torch.manual_seed(0)
+    blocks = [SwinBlock(8, 2, 4, shift, 16, 0.0, None) for shift in (0, 2)]
+    calm, published = Group(8, blocks, calm=True).double(), Group(8, blocks).double()
+    published.load_state_dict(calm.state_dict())
+    x = torch.rand(1, 8, 12, 8, dtype=torch.float64)
+    added, gained = blocks[1](blocks[0](x)) - x, calm(x) - x
+
+    def convolved(y: Tensor) -> Tensor:
+        return calm.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    assert torch.allclose(gained, convolved(added), atol=1e-12)
+    assert torch.allclose(published(x) - x, convolved(added + x), atol=1e-12)
+    # So the size of what comes in does not decide the size of what is added.
+    loud = (calm(100 * x) - 100 * x).norm() / gained.norm()
+    assert loud < 3 and (published(100 * x) - 100 * x).norm() / (published(x) - x).norm() > 20

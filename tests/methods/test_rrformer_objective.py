@@ -63,6 +63,14 @@ class TestPixelLoss:
         assert torch.allclose(losses["mse"], 2 * F.mse_loss(batch.input, batch.target))
         assert torch.allclose(losses["gradient"], 3 * gradient_loss(batch.input, batch.target))
 
+    def test_decibels_count_every_photograph_alike(self) -> None:
+        target = torch.zeros(2, 3, 8, 8)
+        answer = torch.stack([target[0] + 0.1, target[1] + 0.01])  # 20 and 40 dB
+        losses = make(mse=0.0, gradient=0.0, psnr=0.5, eps=1e-8)(nn.Identity(), Batch(answer, target, {}))
+        assert losses["psnr"].item() == pytest.approx(-15, abs=1e-3)
+        capped = make(mse=0.0, gradient=0.0, psnr=0.5)(nn.Identity(), Batch(target, target, {}))
+        assert capped["psnr"].item() == pytest.approx(-20)  # eps ends the scale at 40 dB
+
     def test_gradient_loss_ignores_brightness(self) -> None:
         image = rand(1, 3, 5, 7)
         assert gradient_loss(image + 0.25, image) == pytest.approx(0, abs=1e-6)

@@ -5,13 +5,12 @@ Source: "Multi-Outputs Is All You Need For Deblur" (2022), distribution loss wit
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from restorekit.losses import charbonnier, laplacian
+from restorekit.losses import charbonnier, decibels, laplacian
 from restorekit.methods.base import Batch
 from restorekit.methods.multi_output.caution import DOUBT, cautious
 from restorekit.methods.multi_output.heads import pair_means
@@ -77,7 +76,7 @@ def winner_loss(
 
 def _loss_of_winner(errors: Tensor, kind: Kind, weight: float, eps: float) -> Tensor:
     best = errors.min(1).values  # min, not amin: a tie has one winner
-    return weight * (10 / math.log(10) * torch.log(best + eps) if kind in ("psnr", "psnr_y") else best).mean()
+    return weight * (decibels(best, eps) if kind in ("psnr", "psnr_y") else best).mean()
 
 
 class WinnerTakesAll:

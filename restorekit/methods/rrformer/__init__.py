@@ -44,6 +44,9 @@ class RrformerConfig:
             drops incomplete cells, as published.
         smooth_cells: what the cells say is blended from each to the next; False gives every pixel what its cell says, as
             published, and leaves steps of up to 32 folded pixels in flat parts of an image.
+        calm_groups: the convolution of a group of blocks sees what they added to what entered, and is zero at first. False lets
+            it see their sum, and starts it at random, as published: in short trainings at a high learning rate groups then outshout
+            one another, each up to ten times the one before, until attention counts for nothing.
         drop_path_rate: probability with which the body's last block is left out while training; rises to it from 0.
         img_size: nominal image side of the authors' constructor, of ``patch_size`` pixels a token. Their checkpoints hold
             attention masks for it, and a convolution that is never used; None leaves both out.
@@ -63,6 +66,7 @@ class RrformerConfig:
     residual: bool = True
     whole_cells: bool = True
     smooth_cells: bool = True
+    calm_groups: bool = True
     drop_path_rate: float = 0.0
     img_size: int | None = None
     patch_size: int = 4
@@ -147,6 +151,9 @@ class RrformerObjective:
     Attributes:
         mse: weight of the mean square error.
         gradient: weight of the mean absolute error of the gradients.
+        psnr: weight of each image's negative PSNR in dB, see :func:`restorekit.losses.decibels`: with ``mse`` a few strong
+            reflections take nearly all the gradient.
+        eps: where that scale ends: 1e-4 is 40 dB.
         fidelity: ``"pixel"`` for pairs that are aligned. For others, what takes the place of pixel and feature loss: features
             before ReLU 5_2 (``"vgg"``), contextual loss (``"ctx"``), both (``"ctx_vgg"``), or mean square error (``"mse"``).
         lambda_vgg: weight of the feature loss.
@@ -160,6 +167,8 @@ class RrformerObjective:
 
     mse: float = 0.2
     gradient: float = 0.4
+    psnr: float = 0.0
+    eps: float = 1e-4
     fidelity: Literal["pixel", "vgg", "ctx", "ctx_vgg", "mse"] = "pixel"
     lambda_vgg: float = 0.0
     lambda_unaligned: float = 0.1
@@ -170,8 +179,11 @@ class RrformerObjective:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.mse, self.gradient, self.lambda_vgg, self.lambda_unaligned, self.lambda_gan, self.gan_from, self.seed) < 0:
+        weights = self.mse, self.gradient, self.psnr, self.lambda_vgg, self.lambda_unaligned, self.lambda_gan
+        if min(*weights, self.gan_from, self.seed) < 0:
             raise ValueError("weights, gan_from and seed must not be negative")
+        if self.eps <= 0:
+            raise ValueError("eps must be above 0")
 
 
 _PUBLISHED: dict[str, Any] = {
@@ -185,6 +197,7 @@ _PUBLISHED: dict[str, Any] = {
     "residual": False,
     "whole_cells": False,
     "smooth_cells": False,
+    "calm_groups": False,
     "drop_path_rate": 0.1,
     "img_size": 256,
 }

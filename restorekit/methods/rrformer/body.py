@@ -168,15 +168,17 @@ class _Blocks(nn.Module):
 
 
 class Group(nn.Module):
-    """``x + conv3x3(blocks(x))`` of ``(B, h, w, C)``."""
+    """``x + conv3x3(blocks(x))`` of ``(B, h, w, C)``, or, of a calm one, ``x + conv3x3(blocks(x) - x)``."""
 
-    def __init__(self, channels: int, blocks: list[SwinBlock]) -> None:
+    def __init__(self, channels: int, blocks: list[SwinBlock], calm: bool = False) -> None:
         super().__init__()
+        self.calm = calm
         self.residual_group = _Blocks(blocks)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + over_channels(self.conv, self.residual_group.blocks(x))
+        y = self.residual_group.blocks(x)
+        return x + over_channels(self.conv, y - x if self.calm else y)
 
 
 class _PatchEmbed(nn.Module):
@@ -196,6 +198,7 @@ class SwinBody(nn.Module):
         hidden: channels inside the MLPs.
         drop_path: the last block's probability of being left out while training; earlier ones rise to it from 0.
         grid: side of the authors' nominal grid of tokens, which keeps their constants in the state dict; None leaves them out.
+        calm: groups cannot outshout one another, and neither they nor the body add anything until they have learnt.
     """
 
     def __init__(
@@ -207,6 +210,7 @@ class SwinBody(nn.Module):
         hidden: int,
         drop_path: float = 0.0,
         grid: int | None = None,
+        calm: bool = False,
     ) -> None:
         super().__init__()
         self.window = window
@@ -214,10 +218,11 @@ class SwinBody(nn.Module):
         shift = 0 if grid is not None and grid <= window else own // 2
         rates = (drop_path * i / max(1, sum(depths) - 1) for i in range(sum(depths)))
         self.patch_embed = _PatchEmbed(dim)
-        self.layers = nn.Sequential()
+        groups = []
         for depth, count in zip(depths, heads, strict=True):
             blocks = [SwinBlock(dim, count, own, shift * (i % 2), hidden, next(rates), grid) for i in range(depth)]
-            self.layers.append(Group(dim, blocks))
+            groups.append(Group(dim, blocks, calm))
+        self.layers = nn.Sequential(*groups)
         self.norm = nn.LayerNorm(dim)
         self.conv_after_body = nn.Conv2d(dim, dim, 3, padding=1)
         if grid is not None:
@@ -226,6 +231,10 @@ class SwinBody(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
+        if calm:
+            for adding in (*(group.conv for group in groups), self.conv_after_body):
+                for values in adding.parameters():
+                    nn.init.zeros_(values)
 
     def forward(self, x: Tensor) -> Tensor:
         padded = reflect_to_multiple(x, self.window)

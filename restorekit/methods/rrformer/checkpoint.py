@@ -77,7 +77,7 @@ def _body(state: Mapping[str, Tensor], dim: int) -> dict[str, Any]:
     if f"{_BODY}conv_last.weight" in state:
         masks = (value.shape[0] for key, value in state.items() if key.endswith(".attn_mask"))
         published = METHOD.presets["paper"]
-        names = ("train_vgg", "residual", "whole_cells", "smooth_cells", "drop_path_rate", "patch_size")
+        names = ("train_vgg", "residual", "whole_cells", "smooth_cells", "calm_groups", "drop_path_rate", "patch_size")
         settings |= {name: getattr(published, name) for name in names}
         settings |= {"use_body": _is_taught(state), "img_size": isqrt(next(masks, 1)) * window * published.patch_size}
     return settings

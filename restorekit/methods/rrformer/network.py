@@ -92,7 +92,7 @@ class Rrformer(nn.Module):
         self.conv3 = _named(nn.Conv2d(n, dim, 3, stride=2, padding=1))
         if config.use_body or config.grid is not None:
             arguments = (config.depths, config.heads, config.window, config.hidden, config.drop_path_rate, config.grid)
-            self.swinir_block = SwinBody(dim, *arguments)
+            self.swinir_block = SwinBody(dim, *arguments, calm=config.calm_groups)
             if not config.use_body:
                 self.swinir_block.requires_grad_(False)
         self.deconv1 = _named(nn.ConvTranspose2d(dim, n, 4, stride=2, padding=1))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from restorekit.losses import decibels
 from restorekit.methods.base import Batch
 from restorekit.methods.rrformer import RrformerObjective
 from restorekit.methods.rrformer.discriminators import DISCRIMINATORS
@@ -51,8 +52,8 @@ def discriminator_loss(real: Tensor, fake: Tensor, kind: Gan = "rasgan") -> Tens
 class ReflectionRemoval:
     """The objective of ``rrformer``, called as any other, for the network's own losses.
 
-    ``mse MSE + gradient L_grad + lambda_vgg L_vgg + lambda_gan L_adv``, or for pairs that are not aligned another fidelity in
-    place of the first three; see :class:`~restorekit.methods.rrformer.RrformerObjective`.
+    ``mse MSE + gradient L_grad - psnr PSNR + lambda_vgg L_vgg + lambda_gan L_adv``, or for pairs that are not aligned another
+    fidelity in place of the first four; see :class:`~restorekit.methods.rrformer.RrformerObjective`.
 
     With ``lambda_gan`` there is a discriminator, which a training has to teach in turn. A step of it is::
 
@@ -154,6 +155,9 @@ class ReflectionRemoval:
             "mse": settings.mse * F.mse_loss(image, target),
             "gradient": settings.gradient * gradient_loss(image, target),
         }
+        if settings.psnr:
+            errors = (image - target).square().mean((1, 2, 3))
+            losses["psnr"] = settings.psnr * decibels(errors, settings.eps).mean()
         if settings.lambda_vgg:
             losses["vgg"] = settings.lambda_vgg * feature_loss(self._eyes(device), image, target)
         return losses
