@@ -113,6 +113,38 @@ class TestFalling:
         clear, veiled = (make(kind, amount=[1e-6, 1e-6], **{far: [x, x]})(clean, seeded_generator(3)).input for x in (0, 1.5))
         assert (veiled.std((2, 3)) < 0.9 * clear.std((2, 3))).all()
 
+    def test_painted_rain_is_a_screen_of_drawn_out_noise(self) -> None:
+        """Of a length, strength and density that are known, streaks along the columns."""
+        clean = torch.rand(1, 3, 128, 128, generator=seeded_generator(8)).mul(0.6).expand(2, -1, -1, -1)
+        paint = {"paint_length": [30, 30], "paint_width": [1.5, 1.5], "paint_density": [1, 1], "paint_strength": [0.1, 0.1]}
+        pair = make("rain", painted=1.0, angle=[0, 0], **paint)(clean, seeded_generator(3))
+        layer = pair.extras["streaks"]
+        assert (pair.input - (1 - (1 - clean) * (1 - layer))).abs().max() < 0.51 / 255
+        assert layer.mean().item() == pytest.approx(0.1 * 1.0833, abs=0.01)  # of max(0, n + 1)
+        assert (layer > 0).float().mean().item() == pytest.approx(0.841, abs=0.04)
+        assert not torch.equal(layer[0], layer[1])
+        down, across = ((layer.roll(4, dim) - layer.mean()) * (layer - layer.mean()) for dim in (2, 3))
+        assert (down.mean() / layer.var(), across.mean() / layer.var()) == (
+            pytest.approx(0.87, abs=0.1),
+            pytest.approx(0, abs=0.1),
+        )
+
+    def test_a_share_of_rain_is_painted(self, clean: Tensor) -> None:
+        clean = clean.repeat(16, 1, 1, 1)
+        pair = make("rain", painted=0.25, paint_density=[2, 2], amount=[1e-6, 1e-6], mist=[0, 0])(clean, seeded_generator(3))
+        covered = (pair.extras["streaks"] > 0.01).float().mean((1, 2, 3)) > 0.5
+        assert 8 <= int(covered.sum()) <= 24
+
+    @pytest.mark.parametrize("table", [{"painted": 1.5}, {"paint_density": [2, 1]}, {"paint_width": [0, 1]}])
+    def test_paint_that_does_not_hold(self, table: dict[str, Any]) -> None:
+        with pytest.raises(SettingError, match="must be"):
+            get_degradation("rain", table)
+
+    @pytest.mark.parametrize("size", [(1, 1), (5, 90)])
+    def test_painted_rain_of_any_size(self, size: tuple[int, int]) -> None:
+        pair = make("rain", painted=1.0)(torch.rand(2, 3, *size), seeded_generator(0))
+        assert pair.input.shape == (2, 3, *size) and pair.input.isfinite().all()
+
     def test_larger_flakes_are_fewer_and_wider(self, clean: Tensor) -> None:
         small, large = (
             make("snow", flake=[d, d], amount=[0.1, 0.1], layers=1)(clean, seeded_generator(3)).extras["flakes"] for d in (4, 16)
