@@ -45,8 +45,8 @@ class RrformerConfig:
         smooth_cells: what the cells say is blended from each to the next; False gives every pixel what its cell says, as
             published, and leaves steps of up to 32 folded pixels in flat parts of an image.
         calm_groups: the convolution of a group of blocks sees what they added to what entered, and is zero at first. False lets
-            it see their sum, and starts it at random, as published: in short trainings at a high learning rate groups then outshout
-            one another, each up to ten times the one before, until attention counts for nothing.
+            it see their sum, and starts it at random, as published: in short trainings at a high learning rate groups then
+            outshout one another, each up to ten times the one before, until attention counts for nothing.
         drop_path_rate: probability with which the body's last block is left out while training; rises to it from 0.
         img_size: nominal image side of the authors' constructor, of ``patch_size`` pixels a token. Their checkpoints hold
             attention masks for it, and a convolution that is never used; None leaves both out.
