@@ -58,6 +58,7 @@ def _network(config: Mapping[str, Any]) -> Case:
             residual=False,
             whole_cells=False,
             smooth_cells=False,
+            calm_groups=False,
             img_size=config["img_size"],
             patch_size=config["patch_size"],
         )
