@@ -94,7 +94,7 @@ TASKS = {
         "sharp, left alone",
     ),
     "deblur-kernel": Task(
-        (Trial("night, known kernel", "lowlight", {"length": [5, 27]}),),
+        (Trial("night, known kernel", "lowlight", {"length": [5, 27]}),),  # whatever recipes train on, so that figures compare
         (*(f"wiener:{balance}" for balance in (0.1, 0.3, 1, 3)), *(f"richardson-lucy:{steps}" for steps in (3, 10, 30))),
         task="deblur",
         inputs=("psf",),

@@ -1,7 +1,6 @@
 """Rain: streaks at several distances, drawn out by the exposure, and the mist of those too far to be told apart.
 
-A share can be painted as in the sets of pairs that methods are compared on: noise, drawn out by an image editor and laid over the
-photograph.
+A share can be painted as in DDN's pairs (Fu et al., CVPR 2017): noise, drawn out to streaks and laid over the photograph.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which parts of a network have stopped to learn: dead ReLUs, branches that another drowns, losses too small for Adam to see."""
+"""Which parts of a network have stopped learning: dead ReLUs, branches that another drowns, losses too small for Adam to see."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def idle_weights(network: nn.Module, optimiser: Optimizer) -> dict[str, int]:
     """How many weights stand still, by the first two parts of their names, the most first; those that are frozen do not count.
 
     A tensor stands still if the root mean square of its gradient, averaged by Adam over its last steps, is below :data:`EPS`.
+
+    Args:
+        network: what is trained.
+        optimiser: Adam or AdamW itself, not a wrapper.
     """
     counts: dict[str, int] = defaultdict(int)
     for name, parameter in network.named_parameters():

@@ -122,7 +122,7 @@ class Learner:
 
     def idle_note(self) -> str:
         """A sentence on the weights that have stopped to learn, if they are worth telling; else nothing."""
-        return idle_note(self.network, getattr(self.optimiser, "optimizer", self.optimiser))
+        return idle_note(self.network, self.optimiser.optimizer)
 
     def _losses(self, part: Batch) -> dict[str, Tensor]:
         try:
