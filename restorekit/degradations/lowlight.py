@@ -40,6 +40,7 @@ class LowLightSettings:
         banding: standard deviation of the factor that differs from row to row.
         headroom: how much brighter than the brightest recorded light the scene may be.
         length: length of the camera's path in pixels, from end to end.
+        tangled: share of invented kernels, 0 to 1, that are knots; see :func:`~restorekit.degradations.trajectory.hand_held`.
         psf_size: rows and columns of the blur kernels, odd.
         kernels: files of blur kernels, see :func:`restorekit.images.psf.read_psf`, of which each photograph gets one at random in
             place of an invented one. They are no larger than ``psf_size``.
@@ -52,6 +53,7 @@ class LowLightSettings:
     banding: tuple[float, float] = (0.01, 0.03)
     headroom: float = 1.2
     length: tuple[float, float] = (5.0, 27.0)
+    tangled: float = 0.0
     psf_size: int = 37
     kernels: tuple[Path, ...] = ()
     margin: int = 0
@@ -63,6 +65,8 @@ class LowLightSettings:
                 raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
         if self.gain[0] < 1 or self.headroom < 1:
             raise ValueError("gain and headroom must be at least 1")
+        if not 0 <= self.tangled <= 1:
+            raise ValueError("tangled must be between 0 and 1")
         if self.psf_size < 1 or self.psf_size % 2 == 0 or self.length[1] > self.psf_size:
             raise ValueError("psf_size must be odd and no smaller than the longest path")
         if self.margin and self.margin < self.psf_size // 2:
@@ -135,7 +139,8 @@ class LowLight:
             chosen = torch.randint(len(self.kernels), (count,), generator=generator).tolist()
             return torch.stack([self.kernels[index] for index in chosen])[:, None]
         length = uniform(generator, (count, 1, 1), *self.settings.length)
-        return rasterise(hand_held(count, 2, generator) * length, self.settings.psf_size // 2).unsqueeze(1)
+        path = hand_held(count, 2, generator, self.settings.tangled) * length
+        return rasterise(path, self.settings.psf_size // 2).unsqueeze(1)
 
 
 def _read_kernel(path: Path, size: int) -> Tensor:

@@ -14,18 +14,25 @@ STEPS = 64
 """Moments a trajectory is followed at."""
 
 
-def hand_held(count: int, dimensions: int, generator: Generator) -> Tensor:
+def hand_held(count: int, dimensions: int, generator: Generator, tangled: float = 0.0) -> Tensor:
     """Trajectories of a hand-held camera, ``(count, STEPS, dimensions)``, centred on their mean and scaled to extent 1.
 
     A hand is heavy: velocity persists (inertia) and drifts with random acceleration; now and then it is jerked, as when the
     shutter is pressed; and it trembles a few times within the exposure. How much of each is drawn for every trajectory, from a
     straight pan to a knot. The extent is twice the largest distance from the mean position. All on the CPU.
+
+    ``tangled`` is the share, 0 to 1, of trajectories that are knots for certain: a hand that tries to hold still wanders back and
+    forth over a small place and dwells here and there, as in the kernels Levin et al. measured (CVPR 2009).
     """
     shape = (count, 1, dimensions)
     inertia = 1 - 0.5 * uniform(generator, (count, 1, 1)) ** 2.5
     drift = torch.randn((count, STEPS, dimensions), generator=generator)
     jerk = torch.randn((count, STEPS, dimensions), generator=generator) * (uniform(generator, (count, STEPS, 1)) < 0.03)
     restlessness = 0.6 * uniform(generator, (count, 1, 1)) ** 2
+    if tangled:
+        knot = uniform(generator, (count, 1, 1)) < tangled
+        inertia = torch.where(knot, uniform(generator, (count, 1, 1), 0.5, 0.95), inertia)
+        restlessness = torch.where(knot, uniform(generator, (count, 1, 1), 0.2, 1.0), restlessness)
     velocity = torch.randn(shape, generator=generator).squeeze(1)
     velocities = []
     for moment in range(STEPS):

@@ -57,7 +57,7 @@ class Learner:
         if self.settings.init:
             from restorekit.zoo import load_card, load_network
 
-            parts = _begin_with(network, load_network(load_card(self.settings.init)).state_dict())
+            parts = _begin_with(network, load_network(load_card(self.settings.init)).state_dict(), self.settings)
             if self.settings.keep_statistics:
                 _keep_statistics(network, parts)
         elif hasattr(self.objective, "prepare"):
@@ -228,13 +228,21 @@ def split(batch: Batch, parts: int) -> Iterator[Batch]:
         yield Batch(batch.input[own], batch.target[own], extras)
 
 
-def _begin_with(network: nn.Module, state: dict[str, Tensor]) -> set[str]:
+def _begin_with(network: nn.Module, state: dict[str, Tensor], settings: TrainSettings) -> set[str]:
     """Load weights, and return which parts of the network have some. Parts that have none at all, such as one that only training
-    needs, stay as they are.
+    needs, stay as they are; if it may grow, so does everything else that has none.
     """
     parts = {key.partition(".")[0] for key in state}
-    fresh = {key: value for key, value in network.state_dict().items() if key.partition(".")[0] not in parts}
-    network.load_state_dict(fresh | state)
+    own = network.state_dict()
+    fresh = {key: value for key, value in own.items() if settings.grow or key.partition(".")[0] not in parts}
+    both = fresh | state
+    unlike = sorted(key for key in own.keys() | both if key not in own or key not in both or own[key].shape != both[key].shape)
+    if unlike:
+        raise SettingError(
+            f"the weights of {settings.init!r} do not fit the recipe's network: {len(unlike)} differ, the first {unlike[0]}",
+            "Make [config] that of the card, or if it only has more blocks, set train.grow = true",
+        )
+    network.load_state_dict(both)
     return parts
 
 

@@ -208,6 +208,8 @@ class TrainSettings:
         rates: factors of the learning rate for parts of the network, by how the names of their weights begin, for example
             ``{ encoder = 0.3 }``; 1 for the others.
         init: name or path of a card whose weights are the first weights; empty for fresh ones.
+        grow: the network may be deeper than the card of ``init``: blocks it has no weights for begin fresh. NAF blocks begin as
+            the identity, so that a network that grew by such blocks begins where the card ended.
         keep_statistics: leave the running statistics of the batch normalisation in what ``init`` has weights for as they are, and
             use them, because batches are small or unlike those that they are from.
         patience: steps in a row whose gradient may be not finite; they are passed over. One more ends the run.
@@ -239,6 +241,7 @@ class TrainSettings:
     channels_last: bool = True
     rates: dict[str, float] = field(default_factory=dict)
     init: str = ""
+    grow: bool = False
     keep_statistics: bool = False
     patience: int = 10
 
@@ -252,6 +255,8 @@ class TrainSettings:
             raise ValueError("rates must not be negative")
         if self.keep_statistics and not self.init:
             raise ValueError("keep_statistics needs init, whose statistics are kept")
+        if self.grow and not self.init:
+            raise ValueError("grow needs init, whose weights are grown from")
         if self.schedule != "cosine" and self.period < 1:
             raise ValueError(f'schedule = "{self.schedule}" needs a period of at least 1')
         ends = [stage.until for stage in self.stages]

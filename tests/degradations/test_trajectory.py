@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from restorekit.degradations import seeded_generator
 from restorekit.degradations.trajectory import STEPS, hand_held, rasterise, resample
@@ -20,6 +21,20 @@ def test_trajectories_persist_and_differ() -> None:
     turn = torch.cosine_similarity(step[:, 1:], step[:, :-1], dim=2)
     assert turn.mean() > 0.5  # inertia: most moments go on in the direction of the one before
     assert turn.mean(1).std() > 0.1  # from straight pans to knots
+
+
+def test_tangled_trajectories_are_knots_and_the_others_stay_as_they_were() -> None:
+    """A path's length from end to end of its steps, for an extent of 1: short for a pan, long for a knot."""
+
+    def walked(path: Tensor) -> Tensor:
+        return (path[:, 1:] - path[:, :-1]).norm(dim=2).sum(1)
+
+    usual, knots = hand_held(300, 2, seeded_generator(5)), hand_held(300, 2, seeded_generator(5), tangled=1.0)
+    assert torch.equal(usual, hand_held(300, 2, seeded_generator(5), tangled=0.0))
+    assert walked(knots).median() > 1.4 * walked(usual).median()
+    assert torch.allclose(2 * knots.norm(dim=2).amax(1), torch.ones(300)) and knots.mean(1).abs().max() < 1e-5
+    mixed = hand_held(300, 2, seeded_generator(5), tangled=0.5)
+    assert walked(usual).median() < walked(mixed).median() < walked(knots).median()
 
 
 def test_resampling_keeps_the_ends() -> None:

@@ -1,4 +1,4 @@
-"""Rates of parts, statistics that stay, and checkpoints of before there were such settings."""
+"""Rates of parts, statistics that stay, networks that grow, and checkpoints of before there were such settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from restorekit.settings import from_table
 from restorekit.training import Recipe
 from restorekit.training.checkpoint import Progress, load, save
 from restorekit.training.learner import Learner
-from tests.tiny import write_other_card
+from tests.tiny import TINY, write_other_card, write_tiny_card
 
 
 def recipe_for(card: Path, **train: object) -> Recipe:
@@ -113,6 +113,39 @@ def test_a_step_that_is_passed_over_leaves_no_trace_in_running_statistics(card: 
     learner.learn(Batch(batch.input * torch.nan, batch.target, extras), 0)
     assert learner.passed_over == 1 and before
     assert all(torch.equal(learner.network.state_dict()[key], value) for key, value in before.items())
+
+
+def deeper(card: Path, config: dict[str, object], **train: object) -> Recipe:
+    table = {
+        "name": "deeper",
+        "method": "multi-output",
+        "config": {**TINY, **config},
+        "data": {"clean": [str(card.parent)]},
+        "degradation": {},
+        "train": {"steps": 1, "batch": 1, "init": str(card), **train},
+    }
+    return from_table(Recipe, table, "test")
+
+
+def test_a_network_that_grew_begins_where_the_card_ended(tmp_path: Path) -> None:
+    card = write_tiny_card(tmp_path)
+    more = {"enc_blk_nums": [3], "middle_blk_num": 2, "dec_blk_nums": [2]}
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    before = learner_of(deeper(card, {})).network.eval()
+    grown = learner_of(deeper(card, more, grow=True)).network.eval()
+    with torch.no_grad():
+        assert torch.equal(grown(image), before(image))
+    assert sum(p.numel() for p in grown.parameters()) > 1.5 * sum(p.numel() for p in before.parameters())
+
+
+def test_weights_that_do_not_fit_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    card = write_tiny_card(tmp_path)
+    with pytest.raises(SettingError, match=r"do not fit .*middle_blks\.1\..*train\.grow"):
+        learner_of(deeper(card, {"middle_blk_num": 2}))
+    with pytest.raises(SettingError, match=r"do not fit the recipe's network"):
+        learner_of(deeper(card, {"width": 8}, grow=True))
+    with pytest.raises(SettingError, match="grow needs init"):
+        deeper(card, {}, grow=True, init="")
 
 
 def test_an_infinite_gradient_is_seen_before_its_values_are_clipped(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:

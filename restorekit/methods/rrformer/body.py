@@ -198,7 +198,9 @@ class SwinBody(nn.Module):
         hidden: channels inside the MLPs.
         drop_path: the last block's probability of being left out while training; earlier ones rise to it from 0.
         grid: side of the authors' nominal grid of tokens, which keeps their constants in the state dict; None leaves them out.
-        calm: groups cannot outshout one another, and neither they nor the body add anything until they have learnt.
+        calm: groups convolve only what their blocks added, at first to little, and the body adds nothing until it has learnt.
+            What follows is normalised, so nothing keeps the convolutions of groups from growing, and grown ones drown what the
+            next groups add: a recipe gives them a low rate of their own.
     """
 
     def __init__(
@@ -235,6 +237,8 @@ class SwinBody(nn.Module):
             for adding in (*(group.conv for group in groups), self.conv_after_body):
                 for values in adding.parameters():
                     nn.init.zeros_(values)
+            for group in groups:
+                nn.init.normal_(group.conv.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         padded = reflect_to_multiple(x, self.window)
