@@ -56,7 +56,18 @@ class TestLoss:
         assert torch.allclose(losses["l1"], 2 * (batch.input - batch.target).abs().mean())
         assert torch.allclose(losses["correlation"], 0.5 * correlation_loss(batch.input, batch.target))
 
-    @pytest.mark.parametrize("table", [{"l1": -1.0}, {"l1": 0, "correlation": 0}])
+    def test_decibels_of_each_image_count_alike(self) -> None:
+        """Mean square errors of 0.01 and 0.0001, 20 and 40 dB, whose scale ends at -10 log10(eps)."""
+        target = torch.full((2, 3, 8, 8), 0.5)
+        batch = Batch(target + torch.tensor([0.1, 0.01]).view(2, 1, 1, 1), target, {})
+        config = METHOD.presets["compact"]
+        losses = METHOD.objective(config, {"psnr": 0.1, "eps": 1e-9})(nn.Identity(), batch)
+        assert float(losses["psnr"]) == pytest.approx(-0.1 * 30, rel=1e-4)
+        ended = METHOD.objective(config, {"psnr": 0.1, "eps": 0.0099})(nn.Identity(), batch)
+        assert float(ended["psnr"]) == pytest.approx(-0.1 * (17.0115 + 20) / 2, rel=1e-4)
+        assert set(METHOD.objective(config, {})(nn.Identity(), batch)) == {"l1", "correlation"}
+
+    @pytest.mark.parametrize("table", [{"l1": -1.0}, {"l1": 0, "correlation": 0}, {"psnr": -1}, {"eps": 0}])
     def test_weights_that_cannot_be(self, table: dict[str, float]) -> None:
-        with pytest.raises(SettingError, match="must not be negative, nor both 0"):
+        with pytest.raises(SettingError, match="must not be negative, nor all 0|eps must be positive"):
             METHOD.objective(METHOD.presets["compact"], table)

@@ -68,14 +68,27 @@ class HistoformerConfig:
 
 @dataclass(frozen=True)
 class HistoformerObjective:
-    """Weights of the terms; see :class:`restorekit.methods.histoformer.objective.L1AndCorrelation`."""
+    """Weights of the terms. The defaults are those of the paper's code.
+
+    Attributes:
+        l1: of the mean absolute error.
+        correlation: of the loss by Pearson's correlation: 0 where both rise and fall together, 1 where one falls as the other
+            rises.
+        psnr: of each image's negative PSNR, in dB: little drops on a large photograph then count as much as haze all over it.
+        eps: added to the mean square error there; ``-10 log10(eps)`` dB is where that scale ends.
+    """
 
     l1: float = 1.0
     correlation: float = 1.0
+    psnr: float = 0.0
+    eps: float = 1e-4
 
     def __post_init__(self) -> None:
-        if min(self.l1, self.correlation) < 0 or not (self.l1 or self.correlation):
-            raise ValueError("l1 and correlation must not be negative, nor both 0")
+        weights = (self.l1, self.correlation, self.psnr)
+        if min(weights) < 0 or not any(weights):
+            raise ValueError("l1, correlation and psnr must not be negative, nor all 0")
+        if self.eps <= 0:
+            raise ValueError("eps must be positive")
 
 
 class Histoformer(Method[HistoformerConfig]):
@@ -129,8 +142,7 @@ class Histoformer(Method[HistoformerConfig]):
     def objective(self, config: HistoformerConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.histoformer.objective import L1AndCorrelation
 
-        chosen = from_table(HistoformerObjective, settings, "[objective]")
-        return L1AndCorrelation(chosen.l1, chosen.correlation)
+        return L1AndCorrelation(from_table(HistoformerObjective, settings, "[objective]"))
 
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint without ``skip_conv.weight``, which ``dual_pixel_task`` adds and their network never uses."""

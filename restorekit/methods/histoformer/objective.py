@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.losses import decibels
 from restorekit.methods.base import Batch
+from restorekit.methods.histoformer import HistoformerObjective
 
 
 def pearson(prediction: Tensor, target: Tensor, eps: float = 1e-6) -> Tensor:
@@ -33,20 +35,20 @@ def correlation_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 class L1AndCorrelation:
-    """The objective of ``histoformer``: ``l1 * mean(|prediction - target|) + correlation * L_cor``.
-
-    Args:
-        l1: weight of the mean absolute error; 1 in the paper's code.
-        correlation: weight of :func:`correlation_loss`; 1 in the paper's code.
+    """The objective of ``histoformer``: ``l1 * mean(|prediction - target|) + correlation * L_cor``, and beyond the paper
+    ``- psnr * PSNR``, where asked for; see :class:`~restorekit.methods.histoformer.HistoformerObjective`.
     """
 
-    def __init__(self, l1: float = 1.0, correlation: float = 1.0) -> None:
-        self.l1 = l1
-        self.correlation = correlation
+    def __init__(self, settings: HistoformerObjective) -> None:
+        self.settings = settings
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        image = network(batch.input).float()
-        return {
-            "l1": self.l1 * F.l1_loss(image, batch.target),
-            "correlation": self.correlation * correlation_loss(image, batch.target),
+        image, settings = network(batch.input).float(), self.settings
+        losses = {
+            "l1": settings.l1 * F.l1_loss(image, batch.target),
+            "correlation": settings.correlation * correlation_loss(image, batch.target),
         }
+        if settings.psnr:
+            errors = (image - batch.target).square().flatten(1).mean(1)
+            losses["psnr"] = settings.psnr * decibels(errors, settings.eps).mean()
+        return losses
