@@ -69,5 +69,5 @@ class TestLoss:
 
     @pytest.mark.parametrize("table", [{"l1": -1.0}, {"l1": 0, "correlation": 0}, {"psnr": -1}, {"eps": 0}])
     def test_weights_that_cannot_be(self, table: dict[str, float]) -> None:
-        with pytest.raises(SettingError, match="must not be negative, nor all 0|eps must be positive"):
+        with pytest.raises(SettingError, match=r"must not be negative, nor all 0|eps must be positive"):
             METHOD.objective(METHOD.presets["compact"], table)
