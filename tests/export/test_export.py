@@ -52,9 +52,11 @@ FEWER: dict[str, dict[str, Any]] = {
     },
     "histoformer": {"num_blocks": (1, 1, 1, 1)},
     "multi-output": {"enc_blk_nums": (1, 1, 1, 1)},
-    "rrformer": {"depths": (2, 2), "heads": (4, 4)},
 }
 """Blocks of compact networks that are left out."""
+
+BODY = {"use_body": True, "hyper_levels": 2, "depths": (2, 2), "heads": (4, 4)}
+"""The transformer that rrformer's compact network does without."""
 
 
 @pytest.fixture(autouse=True)
@@ -137,13 +139,13 @@ def test_a_block_with_a_selective_scan_is_a_graph_of_any_size() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_methods())
-def test_compact_networks_of_any_size_give_pytorchs_numbers(name: str) -> None:
+@pytest.mark.parametrize(("name", "more"), [*((name, {}) for name in list_methods()), ("rrformer", BODY)])
+def test_compact_networks_of_any_size_give_pytorchs_numbers(name: str, more: dict[str, Any]) -> None:
     """Sorts are as unsteady as their input's rounding: ``own`` is what that does to PyTorch's answer. The largest have fewer of
     the same blocks here, as tracing takes minutes; ``benchmarks/export.py`` measures them whole.
     """
     method = get_method(name)
-    config = replace(method.presets["compact"], **FEWER.get(name, {}))
+    config = replace(method.presets["compact"], **FEWER.get(name, {}), **more)
     facts, _, checks = export_network(method, config, filled(method, config).requires_grad_(False), name)
     assert len({check.size for check in checks}) == 3 and facts.size is None
     assert all(check.error < 1e-5 + 4 * check.own for check in checks)

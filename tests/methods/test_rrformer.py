@@ -81,7 +81,7 @@ class TestMethod:
     def test_compact_is_small(self) -> None:
         config = METHOD.presets["compact"]
         parts = count(config)
-        assert (parts.total(), parts["features"]) == (1_509_196, 555_328)
+        assert (parts.total(), parts["features"]) == (3_757_516, 3_505_728)
         with torch.device("meta"):
             keys = METHOD.build(config).state_dict()
         assert not [key for key in keys if key.endswith(("attn_mask", "relative_position_index")) or "conv_last" in key]
@@ -111,7 +111,7 @@ class TestMethod:
 
     def test_tiling(self) -> None:
         compact, paper = (METHOD.tiling(METHOD.presets[name]) for name in ("compact", "paper"))
-        assert (compact.multiple, compact.halo, compact.overlap) == (64, 384, 64)
+        assert (compact.multiple, compact.halo, compact.overlap) == (64, 192, 64)
         assert (paper.multiple, paper.halo, paper.overlap) == (32, None, 96)
 
     def test_prediction_tells_what_was_taken_away(self) -> None:
