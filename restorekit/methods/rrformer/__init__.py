@@ -36,7 +36,7 @@ class RrformerConfig:
         mlp_ratio: hidden channels of the body's MLPs for each of its own.
         hyper_levels: levels of VGG-19 that the network sees besides the image, from the finest; 0 for the image alone.
         use_body: whether the body counts. The published code computes it and throws its result away. False leaves it out, as
-            ``compact`` does, where it took four fifths of the time and learnt nothing; but with an ``img_size`` keeps its weights.
+            ``compact`` does, where it took four fifths of the time and learnt nothing; with an ``img_size`` its weights are kept.
         train_vgg: whether VGG-19 learns with the rest; False keeps the ImageNet weights that a network must then be given.
         fold: blocks of fold x fold pixels become channels on the way in and pixels again on the way out.
         residual: the network gives what to take away from the image; False gives the answer itself, through a last ReLU.
