@@ -41,6 +41,9 @@ from restorekit.zoo import Card, load_card, load_network
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
+WORKED = {"motion": {"sharp": 0.0}}
+"""What keeps photographs from being left as they are, which any silence would seem to improve."""
+
 
 @dataclass
 class Part:
@@ -151,12 +154,13 @@ def kinds_of(card: Card, wanted: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """The degradations asked for, or all that the card's recipe knows, with the recipe's settings."""
     name = str(card.training.get("recipe", ""))
     if name not in shipped_recipes():
-        return {kind: {} for kind in wanted}
+        return {kind: WORKED.get(kind, {}) for kind in wanted}
     recipe = load_recipe(name)
     every = [kind.strip() for kind in recipe.data.degradation.split("|")]
     own = recipe.degradation
     kinds = wanted or [kind for kind in dict.fromkeys(every) if "+" not in kind and kind != "untouched"]
-    return {kind: own if every == [kind] else own.get(kind, {}) for kind in kinds}
+    tables = {kind: own if every == [kind] else own.get(kind, {}) for kind in kinds}
+    return {kind: {**table, **WORKED.get(kind, {})} for kind, table in tables.items()}
 
 
 def markdown(whole: Mapping[str, float], parts: Sequence[Part], title: str) -> Table:
