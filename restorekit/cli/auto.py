@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -185,10 +186,23 @@ def _groups(verdicts: Sequence[Verdict]) -> dict[str, list[Path]]:
 def _commands(
     verdicts: Sequence[Verdict], inputs: InputOptions, outputs: OutputOptions, choice: AutoOptions, engine: EngineOptions
 ) -> Iterator[str]:
-    """What to type, for each verb."""
-    options = [word for group in (inputs, outputs, choice, engine) for word in _typed(group)]
+    """What to type, for each verb; for each folder of a tree, if there is another that the results go to."""
+    options = [word for group in (inputs, choice, engine) for word in _typed(group)]
     for task, sources in _groups(verdicts).items():
-        yield shlex.join(["restorekit", task, *map(str, sources), *options])
+        for folder, named in _by_folder(task, sources, inputs, outputs).items():
+            files = (f"./{source}" if str(source).startswith("-") else str(source) for source in named)
+            yield shlex.join(["restorekit", task, *files, *_typed(replace(outputs, output=folder)), *options])
+
+
+def _by_folder(task: str, sources: Sequence[Path], inputs: InputOptions, outputs: OutputOptions) -> dict[str | None, list[Path]]:
+    """The photographs by what their output is to be called, so that each one named alone gets where it would in its tree."""
+    if outputs.output is None or (len(inputs.inputs) == 1 and os.path.isfile(inputs.inputs[0])):
+        return {outputs.output: list(sources)}
+    folders: dict[str | None, list[Path]] = {}
+    for job in _plan(task, inputs, outputs).jobs:
+        if job.source is not None and job.source in sources and job.target is not None:
+            folders.setdefault(str(job.target.parent), []).append(job.source)
+    return folders
 
 
 def _typed(options: InputOptions | OutputOptions | AutoOptions | EngineOptions) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -72,6 +73,8 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     versions = read_versions(options.versions, split(options.label))
     for entry in versions:
         check_crops(crops, entry)
+        if options.output.exists() and any(os.path.samefile(options.output, file) for file in entry.files):
+            raise UsageError(f"{options.output} is one of the pictures", "Name another output with -o")
     if kind == ".png":
         if len(versions) > 1:
             raise UsageError(f"a sheet shows one picture, not {len(versions)}", "Write a page: -o comparison.html")

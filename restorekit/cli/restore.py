@@ -251,7 +251,7 @@ def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: Engin
         "maps": sorted(choice.maps()),
         "precision": engine.precision.value,
         "views": engine.views,
-        **{name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in extras.items()},
+        **{name: hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest() for name, values in extras.items()},
     }
 
 

@@ -29,10 +29,12 @@ class Versions:
     Attributes:
         name: the picture's.
         pictures: by label, ``(H, W, 3)``.
+        files: what they were read from.
     """
 
     name: str
     pictures: Mapping[str, Pixels]
+    files: tuple[Path, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,7 +66,7 @@ def read_versions(paths: Sequence[Path], labels: Sequence[str] = (), max_pixels:
     for path in paths[1:]:
         for pair in find_pairs(paths[0], path):
             names.setdefault(pair.name, [pair.image]).extend(pair.files[1:])
-    return [Versions(name, _read(files, labels, max_pixels)) for name, files in sorted(names.items())]
+    return [Versions(name, _read(files, labels, max_pixels), tuple(files)) for name, files in sorted(names.items())]
 
 
 def label_paths(paths: Sequence[Path]) -> tuple[str, ...]:

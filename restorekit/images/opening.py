@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from restorekit.errors import ImageError
@@ -18,7 +19,38 @@ from restorekit.images.problems import Source
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-_lift = threading.Lock()
+
+class _Limit:
+    """A limit that is a global of one of Pillow's modules, and can be raised as long as anybody needs that."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+        self._lock = threading.Lock()
+        self._users = 0
+        self._usual: Any = None
+
+    @contextmanager
+    def raised(self, value: int | None) -> Iterator[None]:
+        """The limit is ``value``, None for none, until the last of those who raised it is done."""
+        module = import_module(self._module)
+        with self._lock:
+            if not self._users:
+                self._usual = getattr(module, self._name)
+            self._users += 1
+            setattr(module, self._name, value)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    setattr(module, self._name, self._usual)
+
+
+_SIZE = _Limit("PIL.Image", "MAX_IMAGE_PIXELS")
+_TEXT = _Limit("PIL.PngImagePlugin", "MAX_TEXT_CHUNK")
+_LARGEST_TEXT = 64 * 2**20
+"""Bytes of a compressed profile or text in a PNG file. Pillow's own limit is 1 MiB, which profiles of printers exceed."""
 
 
 def read(file: BinaryIO, head: bytes, file_format: str, source: Source) -> Image:
@@ -36,12 +68,13 @@ def read(file: BinaryIO, head: bytes, file_format: str, source: Source) -> Image
     """
     size = _size_in(head, file_format)
     source.check_size(size)
-    with limit_lifted(size):
-        pil = open_file(file, file_format, source.name)
-    source.check_size(pil.size)
-    if file_format in ("PNG", "WEBP", "AVIF"):  # JPEG and HEIF keep previews and gain maps beside their picture, not frames
-        source.check_frames(getattr(pil, "n_frames", 1))
-    pil.load()
+    with long_texts(file_format):
+        with limit_lifted(size):
+            pil = open_file(file, file_format, source.name)
+        source.check_size(pil.size)
+        if file_format in ("PNG", "WEBP", "AVIF"):  # JPEG and HEIF keep previews and gain maps beside their picture, not frames
+            source.check_frames(getattr(pil, "n_frames", 1))
+        pil.load()
     return from_loaded(pil, file_format)
 
 
@@ -100,12 +133,18 @@ def limit_lifted(size: tuple[int, int] | None) -> Iterator[None]:
     if limit is None or size is None or size[0] * size[1] <= limit:
         yield
         return
-    with _lift:
-        limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            PillowImage.MAX_IMAGE_PIXELS = limit
+    with _SIZE.raised(None):
+        yield
+
+
+@contextmanager
+def long_texts(file_format: str) -> Iterator[None]:
+    """Profiles and texts of PNG files read that are longer than Pillow allows."""
+    if file_format != "PNG":
+        yield
+        return
+    with _TEXT.raised(_LARGEST_TEXT):
+        yield
 
 
 def _size_in(head: bytes, file_format: str) -> tuple[int, int] | None:

@@ -60,7 +60,7 @@ def _read(path: Path) -> Any:
         if suffix in (".npy", ".npz"):
             return _first_array(path)
         if suffix in _TEXT:
-            text = path.read_text(encoding="utf-8").replace(",", " ").replace(";", " ")
+            text = path.read_text(encoding="utf-8-sig").replace(",", " ").replace(";", " ")
             return [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]
     except OSError as error:
         if error.errno is not None:

@@ -76,7 +76,7 @@ def _decode(file: BinaryIO, head: bytes, file_format: str, source: Source) -> Im
 def _read_png16(file: BinaryIO, header: tuple[int, int, int], source: Source) -> Image:
     from restorekit.images import png16
     from restorekit.images.image import mode_of
-    from restorekit.images.opening import open_file
+    from restorekit.images.opening import long_texts, open_file
     from restorekit.images.orientation import upright
     from restorekit.images.pillow import metadata_of
 
@@ -84,8 +84,9 @@ def _read_png16(file: BinaryIO, header: tuple[int, int, int], source: Source) ->
     source.check_size((width, height))
     parts = png16.split(file.read())
     source.check_frames(parts.frames)
-    pil = open_file(BytesIO(parts.companion), "PNG", source.name)
-    pil.load()
+    with long_texts("PNG"):
+        pil = open_file(BytesIO(parts.companion), "PNG", source.name)
+        pil.load()
     metadata, turned = metadata_of(pil, "PNG")
     pixels, alpha = png16.decode(parts)
     if pixels.shape[:2] != (height, width):
@@ -106,12 +107,16 @@ def _opened(source: str | Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
         except ValueError as error:  # a NUL in the path
             raise ImageError(f"{str(source)!r} is not a path", "Check the path") from error
         with file:
-            yield file, str(source)
+            yield _seekable(file, str(source)), str(source)
         return
     name = getattr(source, "name", None)
     name = name if isinstance(name, str) else "the input"
+    yield _seekable(source, name), name
+
+
+def _seekable(file: BinaryIO, name: str) -> BinaryIO:
+    """The file itself, or what a pipe holds."""
     try:
-        seekable = source if source.seekable() else BytesIO(source.read())
+        return file if file.seekable() else BytesIO(file.read())
     except (OSError, ValueError) as error:  # a closed file raises ValueError
         raise ImageError(f"{name} cannot be read: {one_line(error)}", "Open the file for reading") from error
-    yield seekable, name

@@ -118,9 +118,10 @@ def _decode(file: BinaryIO, page: Any, first: int, last: int) -> Array:
     samples = np.full((last - first, page.imagewidth, page.shaped[0] * contiguous), page.nodata, page.dtype)
     jpeg = page.compression in (_OLD_JPEG, _JPEG)
     tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if jpeg else {}
+    decode = page.decode  # is made when it is first asked for, and then reads in the file
     for index in _segments(page, first, last):
         file.seek(page.dataoffsets[index])
-        segment, (plane, _, top, left, _), (_, rows, columns, _) = page.decode(
+        segment, (plane, _, top, left, _), (_, rows, columns, _) = decode(
             file.read(page.databytecounts[index]) or None, index, **tables
         )
         if segment is None:  # left out by a writer of sparse files

@@ -91,4 +91,4 @@ def mirrored(values: FloatArray, axes: tuple[int, ...], centred: bool = False) -
         if centred and values.shape[axis] % 2 == 0:
             values = np.concatenate([values, np.zeros_like(values.take([0], axis))], axis)
         values = np.flip(values, axis)
-    return np.ascontiguousarray(values)
+    return values.copy()  # an axis of one sample keeps its negative stride otherwise, which PyTorch refuses

@@ -187,11 +187,28 @@ class Batch:
             ours = ours or state in ("current", "stale") or (state == "absent" and journal.knows(job.target, making))
         if ours:
             self._ours.add(job)
-        problem = _problem(job, ours) if job.source is None or os.path.exists(job.source) else None  # else reading it will tell
+        problem = self._problem(job) if job.source is None or os.path.exists(job.source) else None  # else reading it will tell
         if problem is not None:
             self.settled.append(_failure(job, problem))
         else:
             self.pending.append(job)
+
+    def _problem(self, job: Job) -> ImageError | None:
+        """Why the files of a job cannot be written, as far as can be told before any work."""
+        for path in (job.target, *dict(job.maps).values()):
+            try:
+                if path is not None and os.lstat(path) and not self._may_replace(job, path):
+                    return _already_there(path)
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    return ImageError(f"{path} cannot be written: the name is too long", "Name another output with -o")
+        return None
+
+    def _may_replace(self, job: Job, path: Path) -> bool:
+        """Whether what stands at ``path`` is ours: the job's result, or what was written beside it."""
+        if self._overwrite or job not in self._ours or path == job.target:
+            return job in self._ours
+        return bool(job.home and job.target and self._journals[job.home].wrote(job.target, path))
 
     def _stream(self, compute: Compute, options: FileOptions) -> Iterator[Outcome]:
         """Outcomes as they come; at most one image read ahead and one being written, so that memory holds three."""
@@ -234,14 +251,13 @@ class Batch:
         extras: list[tuple[Path, Image | NDArray[Any]]] = []
         extras += [(job.candidate(number), image) for number, image in enumerate(products.candidates, 1)]
         extras += [(path, products.maps[name]) for name, path in job.maps]
-        if job not in self._ours:
-            for path, _ in extras:
-                if os.path.lexists(path):
-                    raise _already_there(path)
+        for path, _ in extras:
+            if os.path.lexists(path) and not self._may_replace(job, path):
+                raise _already_there(path)
         making = self._makings.get(job)
         journal = self._journals.get(job.home) if job.home and making else None
         if journal and job.target and making:
-            journal.start(job.target, making)
+            journal.start(job.target, making, [path for path, _ in extras])
         for path, image in extras:
             _write_file(image, path, options)
         if job.target is None:
@@ -249,7 +265,7 @@ class Batch:
             return tuple(path for path, _ in extras)
         _write_file(products.image, job.target, options)
         if journal:
-            journal.finish(job.target)
+            journal.finish(job.target, [path for path, _ in extras])
         return (*(path for path, _ in extras), job.target)
 
 
@@ -293,6 +309,7 @@ class _Sources:
         """The image in its file, if that is asked for or called for."""
         strips, most = self._options.strips, self._options.max_pixels
         possible = job.source is not None and not job.maps and job.target is not None and job.target.suffix.lower() in _IN_STRIPS
+        possible = possible and os.path.isfile(job.source or "")  # what is read from a pipe would be lost
         if strips is False or (strips is None and not possible):
             return None
         large = None
@@ -355,18 +372,6 @@ def _require_writable(folder: Path) -> None:
     _make_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ImageError(f"the folder {folder} cannot be written to", "Change its permissions or name another folder with -o")
-
-
-def _problem(job: Job, ours: bool) -> ImageError | None:
-    """Why the files of a job cannot be written, as far as can be told before any work."""
-    for path in (job.target, *dict(job.maps).values()):
-        try:
-            if path is not None and os.lstat(path) and not ours:
-                return _already_there(path)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return ImageError(f"{path} cannot be written: the name is too long", "Name another output with -o")
-    return None
 
 
 def _already_there(path: Path) -> ImageError:

@@ -94,23 +94,28 @@ def plan(
         ImageError: for a video that cannot be read.
     """
     maps = maps or {}
+    if not all(inputs):
+        raise UsageError("an input has no name", "Check the variable or the pattern that it came from")
     extension = _extension(format)
     if candidates and (output == STREAM or (output is None and STREAM in inputs)):
         raise UsageError("candidates cannot go to standard output", "Name an output file with -o")
     if STREAM in inputs:
         return _plan_stream(inputs, output, extension, maps)
-    if videos and any(map(is_video_path, inputs)):
-        return _plan_videos(inputs, output, suffix, extension, recursive)
+    if videos:
+        inputs = list(_with_videos_named(inputs))
+        if any(map(is_video_path, inputs)):
+            return _plan_videos(inputs, output, suffix, extension, recursive)
     single = len(inputs) == 1 and not os.path.isdir(inputs[0]) and (os.path.lexists(inputs[0]) or not glob.has_magic(inputs[0]))
     folder = _output_folder(output, single)
-    found = _find(inputs, recursive, suffix, folder)
+    skip = [*([folder] if folder else []), *(Path(place) for place in maps.values() if not images.is_image_path(place))]
+    found = _find(inputs, recursive, suffix, skip)
     if single:
         jobs: tuple[Job, ...] = (_single_job(found[0], output, folder, suffix, extension, maps),)
     else:
         for name, place in maps.items():
             if images.is_image_path(place):
                 raise UsageError(f"the {_title(name)}s of several images cannot all be {place}", "Name a folder for them")
-        jobs = tuple(_batch_job(f, folder, suffix, extension, maps) for f in found)
+        jobs = _without_results([_batch_job(f, folder, suffix, extension, maps) for f in found], candidates)
     _refuse_collisions(jobs, candidates)
     return Plan(jobs, single, extension and images.EXTENSIONS[extension])
 
@@ -190,10 +195,12 @@ def _batch_job(found: _Found, folder: Path | None, suffix: str, extension: str |
 
 def _plan_videos(inputs: Sequence[str], output: str | None, suffix: str, extension: str | None, recursive: bool) -> Plan:
     """Videos, frame by frame, and the images among the inputs."""
+    if output is not None and is_video_path(output) and not os.path.isdir(output):
+        raise UsageError(f"{output} cannot be a video: the frames become images", "Name a folder with -o")
     folder = _output_folder(output, single=False)
     films = {_key(Path(text)): Path(text) for text in inputs if is_video_path(text)}
     others = [text for text in inputs if not is_video_path(text)]
-    found = _find(others, recursive, suffix, folder) if others else []
+    found = _find(others, recursive, suffix, [folder] if folder else []) if others else []
     jobs = [_batch_job(f, folder, suffix, extension, {}) for f in found]
     for film in films.values():
         if folder is None:
@@ -231,7 +238,8 @@ def _check_extension(target: Path, extension: str | None) -> None:
         raise UsageError(f"{target} does not end as a {extension.lstrip('.')} file does", "Leave out --format or change the name")
 
 
-def _find(inputs: Sequence[str], recursive: bool, suffix: str, skip: Path | None) -> list[_Found]:
+def _find(inputs: Sequence[str], recursive: bool, suffix: str, skip: Sequence[Path]) -> list[_Found]:
+    """What is meant. The folders in ``skip`` hold what comes of it: folders and patterns do not look into them."""
     found: dict[str, _Found] = {}
     for text in inputs:
         for item in _expand(text, recursive, suffix, skip):
@@ -239,7 +247,7 @@ def _find(inputs: Sequence[str], recursive: bool, suffix: str, skip: Path | None
     return list(found.values())
 
 
-def _expand(text: str, recursive: bool, suffix: str, skip: Path | None) -> Iterator[_Found]:
+def _expand(text: str, recursive: bool, suffix: str, skip: Sequence[Path]) -> Iterator[_Found]:
     path = Path(text)
     if os.path.isdir(path):
         yield from _images_in(path, recursive, suffix, skip)
@@ -248,11 +256,25 @@ def _expand(text: str, recursive: bool, suffix: str, skip: Path | None) -> Itera
     else:
         fixed = Path(*_until_magic(path))
         matches = [Path(m) for m in sorted(glob.glob(text, recursive=True))]
-        files = [m for m in matches if m.is_file() and images.is_image_path(m)]
+        inside = [_key(place) + os.sep for place in skip if _key(place) != _key(fixed)]
+        files = [m for m in matches if m.is_file() and images.is_image_path(m) and not _key(m).startswith(tuple(inside))]
         files = _without_earlier_results(files, suffix)
         if not files:
             raise UsageError(f"no image matches '{text}'", "Check the pattern")
         yield from (_Found(m, fixed) for m in files)
+
+
+def _with_videos_named(inputs: Sequence[str]) -> Iterator[str]:
+    """The inputs, each pattern followed by the videos that match it; one that matches nothing else is left out."""
+    for text in inputs:
+        if os.path.lexists(text) or not glob.has_magic(text):
+            yield text
+            continue
+        matches = sorted(glob.glob(text, recursive=True))
+        films = [match for match in matches if is_video_path(match)]
+        if not films or any(map(images.is_image_path, matches)):
+            yield text
+        yield from films
 
 
 def _until_magic(path: Path) -> Iterator[str]:
@@ -262,13 +284,13 @@ def _until_magic(path: Path) -> Iterator[str]:
         yield part
 
 
-def _images_in(folder: Path, recursive: bool, suffix: str, skip: Path | None) -> Iterator[_Found]:
+def _images_in(folder: Path, recursive: bool, suffix: str, skip: Sequence[Path]) -> Iterator[_Found]:
     unreadable: list[Path] = []
     count = 0
     elsewhere = False
     for place, names, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
         here = Path(place)
-        names[:] = sorted(n for n in names if not n.startswith(".") and not (skip and _same_place(here / n, skip)))
+        names[:] = sorted(n for n in names if not n.startswith(".") and not any(_same_place(here / n, place) for place in skip))
         elsewhere = elsewhere or bool(names)
         if not recursive:
             names.clear()
@@ -292,6 +314,23 @@ def _without_earlier_results(paths: list[Path], suffix: str) -> list[Path]:
         return match is not None and (path.parent, match[1]) in stems
 
     return [path for path in paths if not is_result(path)]
+
+
+def _without_results(jobs: Sequence[Job], candidates: bool) -> tuple[Job, ...]:
+    """Leave out files that are the very results of others: a pattern that the shell expands names them when it is run again."""
+
+    def is_result(job: Job) -> bool:
+        if job.source is None:
+            return False
+        key, numbered = _key(job.source), re.fullmatch(r"(.+)-[0-9]+", job.source.stem)
+        made = key in targets and targets[key] is not job
+        if candidates and numbered:
+            key = _key(job.source.with_name(f"{numbered[1]}{job.source.suffix}"))
+            made = made or (key in targets and targets[key] is not job)
+        return made
+
+    targets = {_key(job.target): job for job in jobs if job.target}
+    return tuple(job for job in jobs if not is_result(job))
 
 
 def _refuse_collisions(jobs: Sequence[Job], candidates: bool) -> None:

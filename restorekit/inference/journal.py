@@ -57,6 +57,8 @@ class _Entry:
     before: Stamp | None  # the target when writing started
     after: Stamp | None  # the target when it was done; None if that was never written down
     previous: _Entry | None
+    beside: Mapping[str, tuple[Stamp | None, Stamp | None]]  # the same of what was written beside it, then or ever before
+    wanted: tuple[str, ...]  # what of it was written this time
 
 
 class Journal:
@@ -83,7 +85,8 @@ class Journal:
         """What stands at ``target``.
 
         ``"absent"``: nothing. ``"current"``: what would be made again. ``"stale"``: an unchanged result of ours, of this input
-        before it changed or of other settings. ``"foreign"``: made of another input, not made by us, or changed since.
+        before it changed or of other settings, or one that has lost what was written beside it. ``"foreign"``: made of another
+        input, not made by us, or changed since.
         """
         now = _stamp(target)
         if now is None:
@@ -93,20 +96,37 @@ class Journal:
             entry = entry.previous
         if entry is None or entry.after not in (None, now) or not self._same_input(entry.making, making):
             return "foreign"
-        return "current" if replace(entry.making, input=making.input) == making else "stale"
+        whole = all(os.path.lexists(self.folder / key) for key in entry.wanted)
+        return "current" if whole and replace(entry.making, input=making.input) == making else "stale"
 
     def knows(self, target: Path, making: Making) -> bool:
         """Whether writing ``target`` was ever started here, of the same input."""
         entry = self._entries.get(self._key(target))
         return entry is not None and self._same_input(entry.making, making)
 
-    def start(self, target: Path, making: Making) -> None:
-        """Note that ``target`` is about to be written."""
-        self._append({"start": self._key(target), **asdict(making), "before": _stamp(target)})
+    def wrote(self, target: Path, path: Path) -> bool:
+        """Whether ``path`` is what was written beside ``target``, unchanged."""
+        now, key = _stamp(path), self._key(path)
+        entry = self._entries.get(self._key(target))
+        while entry is not None:
+            if key in entry.beside:
+                before, after = entry.beside[key]
+                if after is not None:
+                    return after == now
+                if before != now:
+                    return True
+            entry = entry.previous
+        return False
 
-    def finish(self, target: Path) -> None:
-        """Note that ``target`` stands."""
-        self._append({"done": self._key(target), "after": _stamp(target)})
+    def start(self, target: Path, making: Making, beside: Iterable[Path] = ()) -> None:
+        """Note that ``target`` is about to be written, and these files beside it."""
+        stamps = {self._key(path): _stamp(path) for path in beside}
+        self._append({"start": self._key(target), **asdict(making), "before": _stamp(target), "beside": stamps})
+
+    def finish(self, target: Path, beside: Iterable[Path] = ()) -> None:
+        """Note that ``target`` stands, and these files beside it."""
+        stamps = {self._key(path): _stamp(path) for path in beside}
+        self._append({"done": self._key(target), "after": _stamp(target), "beside": stamps})
 
     @contextmanager
     def working(self, folders: Iterable[Path]) -> Iterator[None]:
@@ -136,7 +156,10 @@ class Journal:
         return PurePath(then.input).name == PurePath(now.input).name and (then.size, then.changed) == (now.size, now.changed)
 
     def _key(self, target: Path) -> str:
-        return Path(os.path.relpath(target, self.folder)).as_posix()
+        try:
+            return Path(os.path.relpath(target, self.folder)).as_posix()
+        except ValueError:  # another drive of Windows
+            return target.resolve().as_posix()
 
     def _read(self) -> None:
         try:
@@ -154,9 +177,14 @@ class Journal:
     def _take(self, line: dict[str, Any]) -> None:
         if key := line.get("start"):
             making = Making(line["input"], line["size"], line["changed"], line["settings"])
-            self._entries[key] = _Entry(making, _as_stamp(line["before"]), None, self._entries.get(key))
+            previous = self._entries.get(key)
+            beside = {name: (_as_stamp(stamp), None) for name, stamp in line.get("beside", {}).items()}
+            known = {**(previous.beside if previous else {}), **beside}
+            self._entries[key] = _Entry(making, _as_stamp(line["before"]), None, previous, known, tuple(beside))
         elif entry := self._entries.get(line["done"]):
-            self._entries[line["done"]] = _Entry(entry.making, entry.before, _as_stamp(line["after"]), None)
+            done = {name: (None, _as_stamp(stamp)) for name, stamp in line.get("beside", {}).items()}
+            after = _as_stamp(line["after"])
+            self._entries[line["done"]] = replace(entry, after=after, previous=None, beside={**entry.beside, **done})
 
     def _append(self, line: dict[str, Any]) -> None:
         if self.writes:

@@ -33,6 +33,9 @@ __all__ = ["Picture", "Progress", "Restoration", "Restorer", "Run", "restore"]
 
 BACKENDS = ("auto", "torch", "compiled", "onnx")
 
+_OTHER_PRECISION = {name: f"Export one with --precision {name}" for name in ("fp32", "fp16")}
+"""What to do about an ONNX file of another precision; there are none of bf16."""
+
 Picture = str | Path | NDArray[Any] | PillowImage.Image | images.Image
 """What counts as an image: a path, an array as :meth:`restorekit.images.Image.from_array` takes it, a Pillow image or our own."""
 
@@ -314,14 +317,15 @@ def restore(
 
     Args:
         image: see :data:`Picture`.
-        model: a model of the zoo, by name or by the path of its card; None for the default of ``task``.
+        model: a model of the zoo, by name or by the path of its card; None for the default of ``task``, and of those that take
+            the ``inputs``.
         task: what is to be done, for example ``"deblur"``; of no account if a model is named.
         strength: see :meth:`Restorer.__call__`.
         device: see :class:`Restorer`.
         precision: see :class:`Restorer`.
         inputs: see :meth:`Restorer.__call__`.
     """
-    card = zoo.default_card(task) if model is None else model
+    card = zoo.default_card(task, inputs=inputs) if model is None else model
     return Restorer.from_card(card, device=device, precision=precision)(image, strength=strength, **inputs)
 
 
@@ -338,7 +342,8 @@ def _network(card: zoo.Card, backend: str, provider: str) -> nn.Module | OnnxBac
 def _backend(method: Method[Any], network: nn.Module | OnnxBackend, device: str, precision: str, compiled: bool) -> Backend:
     if isinstance(network, OnnxBackend):
         if precision not in ("auto", network.precision):
-            raise SettingError(f"this ONNX model computes in {network.precision}", f"Export one with --precision {precision}")
+            remedy = _OTHER_PRECISION.get(precision, "Leave the precision out, or name the card it was exported from")
+            raise SettingError(f"this ONNX model computes in {network.precision}", remedy)
         if device != "auto" and device.partition(":")[0] != network.device.provider:
             raise SettingError(f"this ONNX model runs on {network.device.provider}, not {device}", "Say where with the provider")
         return network

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from restorekit import images
 from restorekit.errors import UsageError
@@ -12,7 +13,16 @@ from restorekit.methods.dcpi_depth import DcpiDepthConfig
 from restorekit.methods.dcpi_depth.fitting import fitted_size
 from restorekit.settings import to_table
 from restorekit.training.footage import Footage
-from restorekit.training.recipe import CardSettings, DataSettings, Recipe, ReportSettings, TrainSettings, VideoFolder
+from restorekit.training.recipe import (
+    CardSettings,
+    DataSettings,
+    Recipe,
+    ReportSettings,
+    TrainSettings,
+    VideoFolder,
+    load_recipe,
+    shipped_recipes,
+)
 from restorekit.zoo import Card
 
 _STRIDES = 10
@@ -26,29 +36,32 @@ _PATIENCE = 6
 
 
 def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh: bool = False, seed: int = 0) -> Recipe:
-    """A recipe that teaches ``cbsn`` on ``photographs``, noisy as they are.
+    """A recipe that teaches a denoiser on ``photographs``, noisy as they are.
 
-    A network that was taught on clean pictures, which its ``skip`` tells, would forget what those taught it under the paper's
-    loss. It learns from its own answers, reduced, with the photographs' noise on them (:mod:`restorekit.data.renoised`); such
-    pairs that are held back tell when to stop.
+    A network that was taught on clean pictures, as all are but those of ``cbsn`` without ``skip``, would forget what those taught
+    it under C-BSN's loss. It learns from its own answers, reduced, with the photographs' noise on them
+    (:mod:`restorekit.data.renoised`); such pairs that are held back tell when to stop.
 
-    For others it is the paper's loss. From taught weights on all terms count at once and the rate is low; a fresh network needs
-    the ramp, and a high rate. Crops that are held back tell by L_blind, which cannot be cheated, when to stop, and whether the
-    card's weights are beaten at all.
+    For ``cbsn`` otherwise it is the paper's loss. From taught weights on all terms count at once and the rate is low; a fresh
+    network needs the ramp, and a high rate. Crops that are held back tell by L_blind, which cannot be cheated, when to stop, and
+    whether the card's weights are beaten at all.
 
     Args:
         card: whose weights, or for ``fresh`` whose configuration, to begin with.
         photographs: files.
         steps: optimiser steps at most.
-        fresh: begin with fresh weights.
+        fresh: begin with fresh weights, which only ``cbsn`` can.
         seed: fixes the crops.
 
     Raises:
-        UsageError: if the card is not of a method that can teach itself, or a photograph is too small.
+        UsageError: if the card is for something else than noise, or a photograph is too small; if it is to begin with fresh
+            weights and its method needs clean photographs.
     """
-    if card.method != "cbsn":
-        raise UsageError(f"'{card.name}' cannot be adapted: {card.method} needs clean photographs to learn", "Use a cbsn model")
-    renoised = not fresh and bool(card.config.get("skip"))
+    if "denoise" not in card.tasks:
+        raise UsageError(f"'{card.name}' is for {' and '.join(card.tasks)}, not for noise", "Use a model for denoise")
+    if fresh and card.method != "cbsn":
+        raise UsageError(f"'{card.name}' cannot begin afresh: {card.method} needs clean photographs for that", "Use a cbsn model")
+    renoised = not fresh and (card.method != "cbsn" or bool(card.config.get("skip")))
     model = str(card.path or card.name)
     rate = 1e-3 if fresh else 3e-4 if renoised else 1e-4
     every = max(steps // 20, 1)
@@ -72,7 +85,7 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
             init="" if fresh else model,
         ),
         config=dict(card.config),
-        objective={"supervised": True, "blind_share": 0.0} if renoised else {"ramp": round(0.4 * steps) if fresh else 0},
+        objective=_with_truth(card) if renoised else {"ramp": round(0.4 * steps) if fresh else 0},
         report=ReportSettings(
             log_every=max(steps // 100, 1),
             validate_every=every,
@@ -178,6 +191,14 @@ def adapt_to_video(
             limits="For scenes and a camera like those of the video.",
         ),
     )
+
+
+def _with_truth(card: Card) -> dict[str, Any]:
+    """The loss of a denoiser that is shown clean pictures: that of the recipe that taught it, if it is ours."""
+    if card.method == "cbsn":
+        return {"supervised": True, "blind_share": 0.0}
+    name = str(card.training.get("recipe", ""))
+    return dict(load_recipe(name).objective) if name in shipped_recipes() else {}
 
 
 def _crop_side(photographs: Sequence[Path], reduced: int, most: int) -> int:

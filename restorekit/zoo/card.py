@@ -171,8 +171,8 @@ class Card:
         if self.weights is None:
             raise CardError(f"{self.where} names no weights", "Add [weights] with file, sha256 and bytes")
         folder = self.path.parent
-        places = [folder / self.weights.file, folder.parent / "weights" / self.weights.file]
-        for place in places:
+        folders = dict.fromkeys((folder, self.path.resolve().parent))  # a link to a card finds its weights
+        for place in (at / self.weights.file for own in folders for at in (own, own.parent / "weights")):
             if place.is_file():
                 return place
         raise CardError(f"the weights {self.weights.file} of {self.where} are missing", f"Put the file into {folder}")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from restorekit.errors import UsageError
+from restorekit.errors import ImageError, UsageError
 from restorekit.methods.infwide.blocks import entry
 from restorekit.methods.infwide.denoiser import ResUNet
 from restorekit.methods.infwide.fusion import Fusion, resize
@@ -96,7 +96,8 @@ class Infwide(nn.Module):
         border is handled by the PSF's height: give wide ones as squares (:func:`~restorekit.layers.pad_to_square`).
 
         Raises:
-            UsageError: if an image is too small, or the PSFs are not one or one an image, or too wide for it.
+            ImageError: if an image is too small, or too narrow for its PSF.
+            UsageError: if the PSFs are not one or one an image.
         """
         _check(image, psf)
         if self.n_colors == 1 < image.shape[1]:
@@ -145,13 +146,13 @@ class Infwide(nn.Module):
 def _check(image: Tensor, psf: Tensor) -> None:
     count, _, height, width = image.shape
     if min(height, width) < 2:
-        raise UsageError(f"an image of {width} x {height} pixels is too small for INFWIDE", "Use at least 2 x 2 pixels")
+        raise ImageError(f"an image of {width} x {height} pixels is too small for INFWIDE", "Use at least 2 x 2 pixels")
     if psf.ndim != 4 or psf.shape[1] != 1 or psf.shape[0] not in (1, count):
         raise UsageError(
             f"PSFs of shape {tuple(psf.shape)} do not fit {count} images", f"Give them as (1, 1, h, w) or ({count}, 1, h, w)"
         )
     if psf.shape[3] > width + 2 * psf.shape[2]:
-        raise UsageError(
+        raise ImageError(
             f"a PSF of {psf.shape[3]} x {psf.shape[2]} pixels is too wide for an image of {width} pixels",
             "Pad it with zeros to a square",
         )
