@@ -201,7 +201,7 @@ def _by_folder(task: str, sources: Sequence[Path], inputs: InputOptions, outputs
     folders: dict[str | None, list[Path]] = {}
     for job in _plan(task, inputs, outputs).jobs:
         if job.source is not None and job.source in sources and job.target is not None:
-            folders.setdefault(str(job.target.parent), []).append(job.source)
+            folders.setdefault(os.path.join(job.target.parent, ""), []).append(job.source)
     return folders
 
 

@@ -73,7 +73,7 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     versions = read_versions(options.versions, split(options.label))
     for entry in versions:
         check_crops(crops, entry)
-        if options.output.exists() and any(os.path.samefile(options.output, file) for file in entry.files):
+        if os.path.exists(options.output) and any(os.path.samefile(options.output, file) for file in entry.files):
             raise UsageError(f"{options.output} is one of the pictures", "Name another output with -o")
     if kind == ".png":
         if len(versions) > 1:

@@ -6,23 +6,23 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from torch import Tensor
 
 from restorekit.errors import ImageError
 
-Decode = Callable[[Path], tuple[Tensor, ...]]
-"""What is made of a file: for example a photograph and its half-size copy."""
+File = TypeVar("File", Path, tuple[Path, Path])
 
 
-class DecodedImages:
-    """What ``decode`` makes of each file, by number.
+class DecodedImages(Generic[File]):
+    """What ``decode`` makes of each file, or of each pair of files, by number.
 
     The first files that fit are kept, the others are decoded anew whenever they are asked for. Under uniform random access
     nothing that is thrown out and brought in does better.
 
     Args:
-        paths: the files.
+        paths: the files, or the pairs.
         decode: makes tensors of one.
         memory: bytes that may be kept.
 
@@ -30,9 +30,9 @@ class DecodedImages:
         counts: of how many tensors each file's decoding consists; known after :meth:`load`.
     """
 
-    def __init__(self, paths: Sequence[Path], decode: Decode, memory: int) -> None:
-        self.paths = list(paths)
-        self.decode = decode
+    def __init__(self, paths: Sequence[File], decode: Callable[[File], tuple[Tensor, ...]], memory: int) -> None:
+        self.paths: list[File] = list(paths)
+        self.decode: Callable[[File], tuple[Tensor, ...]] = decode
         self.free = memory
         self.counts = [0] * len(self.paths)
         self._kept: dict[int, tuple[Tensor, ...]] = {}

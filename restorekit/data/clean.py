@@ -58,6 +58,7 @@ class CleanPhotographs:
         cloth: share of crops that have drawn cloth over a part of them; see :mod:`restorekit.data.cloth`.
         soften: between which standard deviations, in pixels, crops are blurred by a Gaussian, drawn for each crop. Reduced
             photographs are sharper than what cameras give at 1:1, where fine grain is noise more often than texture.
+        augment: see :func:`~restorekit.data.crops.random_crop`.
         minimum: photographs whose shorter side is below this are left out.
         device: where the photographs are kept and crops are cut.
         memory: bytes that decoded photographs may take; those beyond are decoded anew for each crop.
@@ -74,6 +75,7 @@ class CleanPhotographs:
         pyramid: bool = True,
         cloth: float = 0.0,
         soften: tuple[float, float] = (0.0, 0.0),
+        augment: bool = True,
         minimum: int = 64,
         device: torch.device | str = "cpu",
         memory: int = 4 << 30,
@@ -87,6 +89,7 @@ class CleanPhotographs:
 
         self.cloth = cloth
         self.soften = soften
+        self.augment = augment
         self.images = DecodedImages(find_images(folders), decode, memory)
         refuse(self.images.load(), "Correct or remove these files")
         self.usable = [index for index, count in enumerate(self.images.counts) if count]
@@ -104,7 +107,7 @@ class CleanPhotographs:
 
     def _crop(self, size: int, generator: Generator, tries: int) -> Tensor:
         levels = self.images[self.usable[below(len(self.usable), generator)]]
-        crop = random_crop(levels, size, generator, tries)
+        crop = random_crop(levels, size, generator, tries, self.augment)
         # Nothing is drawn where nothing is to be done: recipes without softening and cloth go on with the crops they had.
         if self.soften[1] > 0:
             crop = _softened(crop, float(uniform(generator, (), *self.soften)))

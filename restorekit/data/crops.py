@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 
-def random_crop(levels: Sequence[Tensor], size: int, generator: Generator, tries: int = 1) -> Tensor:
-    """A square of one of ``levels``, each ``(C, H, W)`` uint8, as ``(C, size, size)`` in [0, 1], mirrored, flipped and transposed
-    at random.
+def random_crop(levels: Sequence[Tensor], size: int, generator: Generator, tries: int = 1, augment: bool = True) -> Tensor:
+    """A square of one of ``levels``, each ``(C, H, W)`` uint8, as ``(C, size, size)`` in [0, 1]; to ``augment`` what there is, it
+    is mirrored, flipped and transposed at random.
 
     Of ``tries`` places the one with the most detail is taken: skies teach little. What is smaller than ``size`` is surrounded by
     its mirror image.
@@ -20,7 +20,8 @@ def random_crop(levels: Sequence[Tensor], size: int, generator: Generator, tries
     height, width = photograph.shape[1:]
     places = [(below(height - size + 1, generator), below(width - size + 1, generator)) for _ in range(tries)]
     cut = (photograph[:, y : y + size, x : x + size].float() / 255 for y, x in places)
-    return surround(one_of_eight(max(cut, key=detail), generator), size)
+    crop = max(cut, key=detail)
+    return surround(one_of_eight(crop, generator) if augment else crop, size)
 
 
 def below(limit: int, generator: Generator) -> int:

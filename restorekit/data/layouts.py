@@ -60,14 +60,17 @@ class Layout:
         files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file() and images.is_image_path(p)}
         by_stem = {without_extension(name): path for name, path in files.items()}
         listed = self._listed(root, part)
-        pattern, found, missing = compile_template(self.input, part), [], []
+        pattern, found, missing = compile_template(self.input, part), [], self._deeper(files, part)
+        filled: dict[str, Path] = {}
         for name, path in files.items():
             match = pattern.fullmatch(name)
             if match is None or (listed is not None and name not in listed):
                 continue
             wanted = fill(self.target, {**match.groupdict(), "split": part})
             partner = by_stem.get(wanted[:-2]) if wanted.endswith(".*") else files.get(wanted)
-            if partner is None:
+            if self._pairs_one_to_one and filled.setdefault(wanted, path) is not path:
+                missing.append(f"{path} and {filled[wanted]} have one name")
+            elif partner is None:
                 missing.append(f"{path} has no partner {root / wanted}")
             else:
                 found.append((path, partner))
@@ -88,9 +91,26 @@ class Layout:
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}", "It comes with the data set") from None
 
+    @property
+    def _pairs_one_to_one(self) -> bool:
+        """Whether a target has one input at most."""
+        return names_in(self.target) == names_in(self.input)
+
+    def _deeper(self, files: Mapping[str, Path], part: str) -> list[str]:
+        """Files in folders of the folder of inputs, which would be passed over without a word."""
+        top = self.input.rpartition("/")[0].replace("{split}", part)
+        if not top or "{" in top:
+            return []
+        depth = top.count("/") + 2
+        return [
+            f"{path} lies in a folder of {top}/, where none is looked into"
+            for name, path in files.items()
+            if name.startswith(f"{top}/") and name.count("/") + 1 > depth
+        ]
+
     def _left_over(self, files: Mapping[str, Path], part: str, used: set[Path], listed: set[str] | None) -> list[str]:
-        """Targets without an input, where a target has one input at most and no list leaves some out."""
-        if listed is not None or names_in(self.target) != names_in(self.input):
+        """Targets without an input, where no list leaves some out."""
+        if listed is not None or not self._pairs_one_to_one:
             return []
         pattern = compile_template(self.target, part)
         return [f"{path} has no input" for name, path in files.items() if pattern.fullmatch(name) and path not in used]

@@ -32,14 +32,19 @@ def load_pair(image: Path, target: Path) -> Tensor:
     return torch.cat([a, b])
 
 
-def unusable(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
-    """What is wrong with pairs that :func:`load_pair` cannot load; each is decoded, and none is kept."""
-    return _decoded(pairs, "cpu", 0).load()
+def unusable(pairs: Sequence[tuple[Path, Path]], least: int = 1) -> list[str]:
+    """What is wrong with pairs that :func:`load_pair` cannot load, or that are shorter than ``least`` pixels on a side; each is
+    decoded, and none is kept.
+    """
+    return DecodedImages(pairs, lambda pair: (at_least(load_pair(*pair), least, pair[0]),), 0).load()
 
 
-def _decoded(pairs: Sequence[tuple[Path, Path]], device: torch.device | str, memory: int) -> DecodedImages:
-    targets = dict(pairs)
-    return DecodedImages([image for image, _ in pairs], lambda path: (load_pair(path, targets[path]).to(device),), memory)
+def at_least(photograph: Tensor, least: int, path: Path) -> Tensor:
+    """``(C, H, W)`` as it is; :class:`~restorekit.errors.ImageError` if a side is shorter than ``least`` pixels."""
+    height, width = photograph.shape[1:]
+    if min(height, width) < least:
+        raise ImageError(f"{path} is {width} x {height}, too small to be scored", f"Use at least {least} x {least} pixels")
+    return photograph
 
 
 class PairedBatches:
@@ -49,6 +54,7 @@ class PairedBatches:
     Args:
         pairs: files of inputs and targets.
         seed: fixes the crops.
+        augment: see :func:`~restorekit.data.crops.random_crop`.
         device: where pairs are kept and crops are cut.
         memory: bytes that decoded pairs may take; those beyond are decoded anew for each crop.
         problems: takes up what is wrong, for the caller to refuse it with more of the kind; None to have it refused here.
@@ -62,12 +68,14 @@ class PairedBatches:
         pairs: Sequence[tuple[Path, Path]],
         seed: int,
         *,
+        augment: bool = True,
         device: torch.device | str = "cpu",
         memory: int = 4 << 30,
         problems: list[str] | None = None,
     ) -> None:
-        self.images = _decoded(pairs, device, memory)
+        self.images = DecodedImages(pairs, lambda pair: (load_pair(*pair).to(device),), memory)
         self.seed = seed
+        self.augment = augment
         wrong = self.images.load()
         if problems is None:
             refuse(wrong, "Correct or remove these files")
@@ -89,7 +97,7 @@ class PairedBatches:
         return Batch(crops[:, :3], crops[:, 3:], {"step": torch.tensor(step)})
 
     def _crop(self, size: int, generator: Generator) -> Tensor:
-        return random_crop(self.images[below(len(self.images), generator)], size, generator)
+        return random_crop(self.images[below(len(self.images), generator)], size, generator, augment=self.augment)
 
 
 class PairedSet:

@@ -23,7 +23,7 @@ from restorekit.degradations.sensor import SensorSettings, jpeg, shot_read_noise
 from restorekit.degradations.snow import Snow, SnowSettings
 from restorekit.degradations.untouched import Untouched, UntouchedSettings
 from restorekit.errors import SettingError, UnknownNameError
-from restorekit.settings import from_table
+from restorekit.settings import from_table, to_table
 
 __all__ = [
     "DEGRADATIONS",
@@ -132,5 +132,16 @@ def _compose(name: str, settings: Mapping[str, Any], whole: bool) -> Degradation
 
 def _make(name: str, settings: Mapping[str, Any], start: Mapping[str, Any], where: str, whole: bool) -> Degradation:
     kind = DEGRADATIONS[name]
-    table = {**(kind.whole if whole else {}), **start, **settings}
+    table: Mapping[str, Any] = to_table(kind.settings_type())
+    for layer in (kind.whole if whole else {}, start, settings):
+        table = _merged(table, layer)
     return kind(from_table(kind.settings_type, table, where))
+
+
+def _merged(table: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """``table`` with what ``layer`` says; of tables in it, too, what is not said stays."""
+    inner = {
+        key: _merged(table[key], value) if isinstance(value, Mapping) and isinstance(table.get(key), Mapping) else value
+        for key, value in layer.items()
+    }
+    return {**table, **inner}

@@ -78,7 +78,9 @@ def uniform(generator: Generator, shape: tuple[int, ...], low: float = 0.0, high
 
 
 def log_uniform(generator: Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-    """Random numbers on the CPU whose logarithm is uniform; ``low`` and ``high`` are positive."""
+    """Random numbers on the CPU whose logarithm is uniform; ``low`` and ``high`` are positive, or both 0."""
+    if high == 0:
+        return torch.zeros(shape)
     return torch.exp(uniform(generator, shape, float(np.log(low)), float(np.log(high))))
 
 

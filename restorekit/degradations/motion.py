@@ -29,7 +29,7 @@ class MotionBlurSettings:
         object: share with a moving thing in front of a background that is still or less blurred.
         length: shortest and longest trajectory, in pixels from end to end.
         length_power: lengths are drawn as ``low + (high - low) * u ** power``; above 1 short ones are more frequent.
-        margin: surroundings in pixels; no trajectory leaves it.
+        margin: surroundings in pixels, at least half the longest trajectory.
         sensor: what the camera does after the lens.
     """
 
@@ -47,8 +47,8 @@ class MotionBlurSettings:
             raise ValueError("length must be two positive numbers, the smaller first")
         if min(self.sharp, self.shake, self.turn, self.object) < 0 or self.sharp + self.shake + self.turn + self.object == 0:
             raise ValueError("the shares sharp, shake, turn and object must not be negative, nor all zero")
-        if self.margin < 1:
-            raise ValueError("margin must be at least 1")
+        if self.margin < max(1, self.length[1] / 2):
+            raise ValueError(f"margin must be at least {max(1, math.ceil(self.length[1] / 2))}, half the longest trajectory")
 
 
 class MotionBlur:

@@ -22,8 +22,8 @@ class SensorSettings:
 
     Attributes:
         noise_probability: share of photographs with noise.
-        shot: range of the shot-noise gain (variance per unit of linear light), log-uniform.
-        read: range of the read-noise standard deviation in linear light, log-uniform.
+        shot: range of the shot-noise gain (variance per unit of linear light), log-uniform; both 0 for none.
+        read: range of the read-noise standard deviation in linear light, log-uniform; both 0 for none.
         saturation_probability: share of photographs whose highlights were brighter than the file can say.
         saturation_gain: largest factor, less one, by which such highlights are raised.
         jpeg_probability: share of photographs saved as JPEG; the others are rounded to 8 bit.
@@ -37,6 +37,18 @@ class SensorSettings:
     saturation_gain: float = 3.0
     jpeg_probability: float = 0.3
     jpeg_quality: tuple[int, int] = (75, 98)
+
+    def __post_init__(self) -> None:
+        if not all(0 <= share <= 1 for share in (self.noise_probability, self.saturation_probability, self.jpeg_probability)):
+            raise ValueError("noise_probability, saturation_probability and jpeg_probability must lie in [0, 1]")
+        for name in ("shot", "read"):
+            low, high = getattr(self, name)
+            if not (0 < low <= high or low == high == 0):
+                raise ValueError(f"{name} must be two positive numbers, the smaller first, or 0 twice for none")
+        if self.saturation_gain < 0:
+            raise ValueError("saturation_gain must not be negative")
+        if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
+            raise ValueError("jpeg_quality must be two numbers from 1 to 100, the smaller first")
 
 
 DAYLIGHT = SensorSettings(noise_probability=0.3, shot=(1e-5, 3e-4), saturation_probability=0.0)

@@ -256,8 +256,8 @@ def _expand(text: str, recursive: bool, suffix: str, skip: Sequence[Path]) -> It
     else:
         fixed = Path(*_until_magic(path))
         matches = [Path(m) for m in sorted(glob.glob(text, recursive=True))]
-        inside = [_key(place) + os.sep for place in skip if _key(place) != _key(fixed)]
-        files = [m for m in matches if m.is_file() and images.is_image_path(m) and not _key(m).startswith(tuple(inside))]
+        around = [place for place in skip if not _lies_in(fixed / "_", place)]  # a folder that is named is looked into
+        files = [m for m in matches if m.is_file() and images.is_image_path(m) and not any(_lies_in(m, p) for p in around)]
         files = _without_earlier_results(files, suffix)
         if not files:
             raise UsageError(f"no image matches '{text}'", "Check the pattern")
@@ -317,7 +317,7 @@ def _without_earlier_results(paths: list[Path], suffix: str) -> list[Path]:
 
 
 def _without_results(jobs: Sequence[Job], candidates: bool) -> tuple[Job, ...]:
-    """Leave out files that are the very results of others: a pattern that the shell expands names them when it is run again."""
+    """Leave out the results of others beside them: a pattern that the shell expands names them when it is run again."""
 
     def is_result(job: Job) -> bool:
         if job.source is None:
@@ -329,7 +329,7 @@ def _without_results(jobs: Sequence[Job], candidates: bool) -> tuple[Job, ...]:
             made = made or (key in targets and targets[key] is not job)
         return made
 
-    targets = {_key(job.target): job for job in jobs if job.target}
+    targets = {_key(job.target): job for job in jobs if job.target and job.source and _is_beside(job.target, job.source)}
     return tuple(job for job in jobs if not is_result(job))
 
 
@@ -375,6 +375,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _same_place(a: Path, b: Path) -> bool:
     return _key(a) == _key(b) or (_identity(a) is not None and _identity(a) == _identity(b))
+
+
+def _is_beside(a: Path, b: Path) -> bool:
+    return os.path.realpath(a.parent) == os.path.realpath(b.parent)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    real = os.path.normcase(os.path.realpath(folder))
+    return _key(path).startswith(os.path.join(real, ""))
 
 
 def _key(path: Path) -> str:

@@ -325,8 +325,9 @@ def restore(
         precision: see :class:`Restorer`.
         inputs: see :meth:`Restorer.__call__`.
     """
-    card = zoo.default_card(task, inputs=inputs) if model is None else model
-    return Restorer.from_card(card, device=device, precision=precision)(image, strength=strength, **inputs)
+    given = {name: value for name, value in inputs.items() if value is not None}
+    card = zoo.default_card(task, inputs=given) if model is None else model
+    return Restorer.from_card(card, device=device, precision=precision)(image, strength=strength, **given)
 
 
 def _network(card: zoo.Card, backend: str, provider: str) -> nn.Module | OnnxBackend:

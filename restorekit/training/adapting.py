@@ -198,7 +198,8 @@ def _with_truth(card: Card) -> dict[str, Any]:
     if card.method == "cbsn":
         return {"supervised": True, "blind_share": 0.0}
     name = str(card.training.get("recipe", ""))
-    return dict(load_recipe(name).objective) if name in shipped_recipes() else {}
+    recipe = load_recipe(name) if name in shipped_recipes() else None
+    return dict(recipe.objective) if recipe is not None and recipe.method == card.method else {}
 
 
 def _crop_side(photographs: Sequence[Path], reduced: int, most: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,31 @@ class Progress:
 
 def save(path: Path, recipe: Recipe, progress: Progress, states: dict[str, Any]) -> None:
     """Write everything a run needs to continue; the file appears under its name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    torch.save({"recipe": recipe.to_table(), "progress": vars(progress), **states}, temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"recipe": recipe.to_table(), "progress": vars(progress), **states}, temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # PyTorch has no error of its own for a full disk
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise cannot_go_on(path, error) from error
+
+
+def cannot_go_on(path: Path, error: Exception) -> CheckpointError:
+    """What to say where a file of a run cannot be written."""
+    reason = getattr(error, "strerror", None) or "the disk may be full"
+    return CheckpointError(
+        f"{path} cannot be written: {reason}", "See to that and start it again: it goes on from its last checkpoint"
+    )
+
+
+def discard(path: Path) -> None:
+    """Delete the checkpoint at ``path`` and those that were kept beside it: the run starts afresh."""
+    for old in (path, *path.parent.glob("step-*.pt")):
+        old.unlink(missing_ok=True)
 
 
 def keep(path: Path, step: int, count: int) -> None:
@@ -48,7 +68,7 @@ def keep(path: Path, step: int, count: int) -> None:
 
 
 def load(path: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]]:
-    """Read a checkpoint back.
+    """Read a checkpoint back. If what is validated has changed since, nothing counts as the best so far.
 
     Raises:
         CheckpointError: if it is damaged, or was made by a recipe that trains something else.
@@ -57,13 +77,17 @@ def load(path: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]]:
         states = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}", "Start again with --fresh") from None
-    differences = _differences(_completed(states.pop("recipe")), recipe.to_table())
+    before, now = _completed(states.pop("recipe")), recipe.to_table()
+    differences = _differences(before, now)
     if differences:
         raise CheckpointError(
             f"{path} was made by a recipe that differs in {', '.join(differences)}",
             "Use that recipe, another run folder, or --fresh",
         )
-    return Progress(**states.pop("progress")), states
+    progress = Progress(**states.pop("progress"))
+    if _judged(before) != _judged(now):
+        progress.best, progress.since = float("-inf"), 0
+    return progress, states
 
 
 def _completed(table: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +108,17 @@ _OF_NO_ACCOUNT = {
     "data.depth_unit",
 }
 """Settings that change nothing that is learnt."""
+
+
+_JUDGES = {
+    "data": ("validation", "validation_pairs", "validation_depth", "depth_unit", "held_back"),
+    "report": ("validation_crop", "validation_seed"),
+}
+"""Settings that validations are compared by."""
+
+
+def _judged(table: dict[str, Any]) -> list[Any]:
+    return [table.get(section, {}).get(key) for section, keys in _JUDGES.items() for key in keys]
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:

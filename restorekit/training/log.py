@@ -29,12 +29,13 @@ class CurveLog:
     def _keep_before(self, start: int) -> None:
         if not self.path.exists():
             return
-        with self.path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        rows = [row for row in rows if int(row["step"]) <= start] if start else []
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        lines = text[: text.rfind("\n") + 1].splitlines()  # a power cut leaves NUL bytes, or a part of a line
+        rows = list(csv.DictReader(line for line in lines if "\0" not in line))
+        rows = [row for row in rows if (row.get("step") or "").isdecimal() and int(row["step"]) <= start and None not in row]
         self.path.unlink()
-        for row in rows:
-            self._append(row)
+        if start and rows:
+            self._write("w", list(rows[-1]), rows, header=True)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Add the values after ``step`` steps."""

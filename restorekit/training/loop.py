@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from restorekit.training.recipe import Recipe
 from restorekit.training.report import Reporter
 from restorekit.training.result import training_facts, write_result
 from restorekit.training.schedule import learning_rate
-from restorekit.training.sources import Ahead, load_data
+from restorekit.training.sources import Ahead, ValidationSet, load_data
 from restorekit.training.stopping import StopRequest, stop_request
 from restorekit.training.validation import Scores, validate
 
@@ -127,7 +128,13 @@ def train(
         DataError, CheckpointError, SettingError: if data, checkpoint or recipe do not hold.
         NumericalError: if gradients are no longer finite.
     """
-    return Trainer(recipe, run, resume, hardware or Hardware(), reporter or Reporter()).run()
+    trainer = Trainer(recipe, run, resume, hardware or Hardware(), reporter or Reporter())
+    try:
+        return trainer.run()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise checkpoint.cannot_go_on(run, error) from error
 
 
 def rehearse(recipe: Recipe, *, hardware: Hardware | None = None, steps: int = 3) -> Outlook | None:
@@ -141,7 +148,7 @@ class Trainer:
     """One run: its data, its learner, and what it tells. Use :func:`train`."""
 
     def __init__(self, recipe: Recipe, folder: Path | None, resume: bool, hardware: Hardware, reporter: Reporter) -> None:
-        self.recipe, self.folder, self.settings = recipe, folder or Path(), recipe.train
+        self.recipe, self.folder, self.settings, self.resumes = recipe, folder or Path(), recipe.train, resume
         self.precision = hardware.precision(self.settings.precision)
         # What a checkpoint holds: elsewhere "auto" may come to another precision, in which the run must not go on.
         self.resolved = replace(recipe, train=replace(recipe.train, precision=self.precision))
@@ -152,7 +159,9 @@ class Trainer:
             self.reporter.noted("This CPU only emulates bfloat16, many times slower than float32: set train.precision to auto")
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
+        _require_truth(recipe)
         self.source, self.validation = load_data(recipe, self.fabric.device, self.reporter.noted)
+        _require_extras(self.method, self.validation)
         self.ahead = Ahead(self.source)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
         self.progress = self._restore() if resume else Progress()
@@ -177,6 +186,8 @@ class Trainer:
     def run(self) -> Path | None:
         """Take all steps that remain, then write card and weights."""
         report, progress = self.recipe.report, self.progress
+        if self.leads and not self.resumes:
+            checkpoint.discard(self.checkpoint_path)
         self.train_log = CurveLog(self.folder, "train", progress.step, silent=not self.leads)
         self.validation_log = CurveLog(self.folder, "validation", progress.step, silent=not self.leads)
         card = self.folder / f"{self.recipe.name}.toml"
@@ -281,3 +292,27 @@ class Trainer:
     def _write_result(self, scores: Scores | None) -> Path:
         facts = training_facts(self.recipe, self.progress, self.fabric.device, self.precision)
         return write_result(self.recipe, self.folder, self.learner.ema.network, facts, scores)
+
+
+def _require_truth(recipe: Recipe) -> None:
+    """:class:`SettingError` for photographs without a clean side where only such a side could teach anything."""
+    if not recipe.data.noisy or recipe.data.denoiser:
+        return
+    objective = get_method(recipe.method).objective(recipe.method_config(), recipe.objective)
+    if not getattr(objective, "self_supervised", False):
+        raise SettingError(
+            f"recipe '{recipe.name}' has noisy photographs alone, and its loss compares with clean ones",
+            "Set objective.supervised=false where the method has that, name a data.denoiser, or give pairs or clean photographs",
+        )
+
+
+def _require_extras(method: Method[Any], validation: ValidationSet | None) -> None:
+    """:class:`SettingError` for photographs to validate on that lack what the network needs beside them."""
+    if validation is None or not len(validation) or not method.extra_inputs:
+        return
+    missing = [name for name in method.extra_inputs if name not in validation[0].extras]
+    if missing:
+        raise SettingError(
+            f"{method.name} needs the {' and '.join(missing)} of each photograph, and the validation's have none",
+            "Give clean photographs as data.validation, which are degraded with one that is known",
+        )

@@ -14,6 +14,9 @@ from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Method, get_method
 from restorekit.settings import from_table, override, read_toml, to_table
 
+SMALLEST = 11
+"""Side in pixels of the smallest photograph that can be scored: the window of SSIM."""
+
 
 @dataclass(frozen=True)
 class PairFolder:
@@ -80,6 +83,7 @@ class DataSettings:
         validation_pairs: data sets of pairs to validate on.
         validation_depth: folders with ``frames`` and ``depth`` to validate on.
         depth_unit: length of one step of those depth maps' values.
+        augment: crops of clean photographs and of pairs lie in one of the eight ways a square can: mirrored, upside down, turned.
         halve: file-name patterns of clean photographs to reduce to half size first.
         pyramid: cut crops from half-size copies of clean photographs as well.
         cloth: share of crops of clean photographs that have drawn stripes, checks or threads over a part of them.
@@ -105,6 +109,7 @@ class DataSettings:
     validation_pairs: tuple[PairFolder | Path, ...] = ()
     validation_depth: tuple[Path, ...] = ()
     depth_unit: float = 1e-3
+    augment: bool = True
     halve: tuple[str, ...] = ()
     pyramid: bool = True
     cloth: float = 0.0
@@ -310,6 +315,14 @@ class ReportSettings:
     validation_crop: int = 0
     validation_seed: int = 2022
 
+    def __post_init__(self) -> None:
+        if min(self.log_every, self.validate_every, self.checkpoint_every) < 1:
+            raise ValueError("log_every, validate_every and checkpoint_every must be at least 1")
+        if min(self.keep, self.give_up_after, self.samples) < 0:
+            raise ValueError("keep, give_up_after and samples must not be negative")
+        if self.validation_crop and self.validation_crop < SMALLEST:
+            raise ValueError(f"validation_crop must be 0, or at least {SMALLEST}, which scores need")
+
 
 @dataclass(frozen=True)
 class CardSettings:
@@ -391,8 +404,14 @@ def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
         if str(source) not in known:
             raise UnknownNameError("recipe", str(source), known)
         path = known[str(source)]
-    table = override(read_toml(path), [_with_section(assignment) for assignment in assignments])
+    assignments = [_with_section(assignment) for assignment in assignments]
+    table = override(read_toml(path), assignments)
     recipe = from_table(Recipe, {"name": path.stem, **table}, str(path))
+    assigned = {assignment.partition("=")[0].strip() for assignment in assignments}
+    if recipe.train.stages and assigned & {"train.batch", "train.patch"} and "train.stages" not in assigned:
+        raise SettingError(
+            f"{path} has stages, which say what batch and patch are", "Set train.stages too; train.stages=[] leaves them out"
+        )
     if recipe.data.is_empty:
         raise SettingError(f"{path} names no photographs", 'Add clean = ["folder"], pairs, noisy or videos to [data]')
     tasks = recipe.card.tasks or get_method(recipe.method).tasks

@@ -28,14 +28,14 @@ from restorekit.data.cache import DecodedImages
 from restorekit.data.clips import OnNote, load_clips
 from restorekit.data.egomotion import with_motion
 from restorekit.data.flow import with_flow
-from restorekit.data.pairs import unusable
+from restorekit.data.pairs import at_least, unusable
 from restorekit.data.problems import refuse
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
 from restorekit.data.videos import DepthSet, VideoTriplets, held_back_triplets
 from restorekit.degradations import get_degradation
 from restorekit.errors import SettingError
 from restorekit.methods import Batch
-from restorekit.training.recipe import PairFolder, Recipe, pair_folder, video_folder
+from restorekit.training.recipe import SMALLEST, PairFolder, Recipe, pair_folder, video_folder
 from restorekit.zoo import load_card, load_network
 
 CORRIDOR_FRAMES = 16
@@ -111,7 +111,8 @@ def training_source(
     memory = int(data.memory * 2**30)
     if data.pairs:
         wrong: list[str] = [] if problems is None else problems
-        source = PairedBatches(_pairs(data.pairs, wrong), seed, device=device, memory=memory, problems=wrong)
+        found = _pairs(data.pairs, wrong)
+        source = PairedBatches(found, seed, augment=data.augment, device=device, memory=memory, problems=wrong)
         if problems is None:
             refuse(wrong, _REMEDY)
         return source
@@ -127,6 +128,7 @@ def training_source(
         pyramid=data.pyramid,
         cloth=data.cloth,
         soften=data.soften,
+        augment=data.augment,
         device=device,
         memory=memory,
     )
@@ -147,7 +149,7 @@ def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> Valid
     data, crop = recipe.data, recipe.report.validation_crop
     if data.validation_pairs:
         pairs = _pairs(data.validation_pairs, problems)
-        problems += unusable(pairs)
+        problems += unusable(pairs, SMALLEST)
         return PairedSet(pairs, crop)
     if data.validation_depth:
         depths = [DepthSet(folder, data.depth_unit) for folder in data.validation_depth]
@@ -156,7 +158,7 @@ def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> Valid
     if data.validation:
         degradation = get_degradation(data.degradation, recipe.degradation)
         photographs = SyntheticSet(data.validation, degradation, recipe.report.validation_seed, crop)
-        problems += DecodedImages(photographs.paths, lambda path: (load_rgb(path),), 0).load()
+        problems += DecodedImages(photographs.paths, lambda path: (at_least(load_rgb(path), SMALLEST, path),), 0).load()
         return photographs
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import cv2
@@ -95,6 +96,43 @@ def test_yes_does_what_the_verbs_do(run: Run) -> None:
     np.testing.assert_array_equal(pixels(Path("out/deep/noisy.png")), pixels(Path("by-hand.png")))
     again = run("auto", "in", "-r", "-o", "out", "--yes")
     assert again.exit_code == 0 and again.stderr.count("1 up to date in") == 2
+
+
+@pytest.mark.usefixtures("both")
+def test_what_is_printed_for_a_tree_leads_where_yes_does(run: Run) -> None:
+    for name in ("a.png", "x/a.png", "x/b.png", "set.png/a.png", "old.raw/a.png", "the y/a.png"):
+        noisy(f"in/{name}")
+    blurred("in/x/c.png"), clean("in/d.png")
+    lines = run("auto", "in", "--recursive", "-o", "out", "--quiet").output.splitlines()
+    assert "restorekit denoise in/x/a.png in/x/b.png --output out/x/" in lines and len(lines) == 6
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "restorekit"
+        result = run(*arguments)
+        assert result.exit_code == 0, result.output
+    expected = ["a.png", "old.raw/a.png", "set.png/a.png", "the y/a.png", "x/a.png", "x/b.png", "x/c.png"]
+    assert [name.removeprefix("out/") for name in files() if name.startswith("out")] == expected
+    assert run("auto", "in", "--recursive", "-o", "yes", "--yes").exit_code == 0
+    assert [name.removeprefix("yes/") for name in files() if name.startswith("yes")] == expected
+    np.testing.assert_array_equal(pixels(Path("out/x/c.png")), pixels(Path("yes/x/c.png")))
+
+
+@pytest.mark.usefixtures("both")
+def test_what_is_printed_for_the_folder_itself_leads_where_yes_does(run: Run) -> None:
+    noisy("in/a.png"), noisy("in/x/a.png")
+    lines = run("auto", "in", "--recursive", "-o", "in", "--quiet").output.splitlines()
+    for line in lines:
+        assert run(*shlex.split(line)[1:]).exit_code == 0
+    assert files() == ["in/a-denoised.png", "in/a.png", "in/x/a-denoised.png", "in/x/a.png"]
+
+
+@pytest.mark.usefixtures("both")
+def test_a_name_is_not_printed_as_an_option(run: Run) -> None:
+    noisy("-a.png")
+    (line,) = run("auto", "./-a.png", "--quiet").output.splitlines()
+    assert line == "restorekit denoise ./-a.png"
+    assert run("auto", ".", "--quiet").output.splitlines() == [line]
+    assert run(*shlex.split(line)[1:]).exit_code == 0 and files() == ["-a-denoised.png", "-a.png"]
 
 
 @pytest.mark.usefixtures("both")

@@ -38,6 +38,7 @@ def test_a_sheet(run: Run, photos: list[Path]) -> None:
         (["a.png", "b.png", "--crop", "1,2"], 2, "'1,2' is not a crop"),
         (["a.png", "b.png", "--crop", "38,0,4,4"], 2, "reaches beyond"),
         (["a.png", "nowhere.png"], 1, "nowhere.png"),
+        (["a.png", "b.png", "-o", f"{'x' * 300}.html"], 1, "xxx.html cannot be written"),
     ],
 )
 @pytest.mark.usefixtures("photos")
@@ -45,3 +46,27 @@ def test_hostile_options(run: Run, arguments: list[str], code: int, message: str
     result = run("compare", *arguments)
     assert result.exit_code == code and message in result.stderr
     assert not Path("comparison.html").exists()
+
+
+@pytest.mark.parametrize("output", ["a.png", "c.png", "./b.png", "link.png", "in/../b.png"])
+def test_no_picture_is_replaced_by_the_sheet(run: Run, photos: list[Path], output: str) -> None:
+    Path("in").mkdir()
+    Path("link.png").symlink_to("b.png")
+    before = [photo.read_bytes() for photo in photos]
+    result = run("compare", *photos, "-o", output)
+    assert result.exit_code == 2
+    assert f"{Path(output)} is one of the pictures. Name another output with -o" in result.stderr
+    assert [photo.read_bytes() for photo in photos] == before
+
+
+def test_a_sheet_is_written_again(run: Run, photos: list[Path]) -> None:
+    for _ in range(2):
+        assert run("compare", *photos, "-o", "sheet.png").exit_code == 0
+
+
+def test_no_picture_of_a_folder_is_replaced_either(run: Run) -> None:
+    for seed, name in enumerate(("a/1.png", "b/1.png")):
+        save_photo(Path(name), seed)
+    before = Path("b/1.png").read_bytes()
+    assert run("compare", "a", "b", "-o", "b/1.png").exit_code == 2
+    assert Path("b/1.png").read_bytes() == before

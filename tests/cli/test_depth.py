@@ -77,6 +77,16 @@ def test_the_frames_of_a_video_go_to_a_folder(run: Run, film: Path, model: Path)
     assert Path("flat/000004.npy").exists()
 
 
+def test_a_pattern_stands_for_videos(run: Run, film: Path, model: Path) -> None:
+    film.rename("a.avi")
+    result = run("depth", "-m", model, "*.avi", "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert len(list(Path("out").glob("*.png"))) == 4
+    refused = run("depth", "-m", model, "a.avi", "-o", "out.mp4")
+    assert refused.exit_code == 2 and "out.mp4 cannot be a video: the frames become images" in refused.stderr
+    assert not Path("out.mp4").exists()
+
+
 def test_videos_and_photographs_together(run: Run, film: Path, photo: Path, model: Path) -> None:
     assert run("depth", "-m", model, photo, film, "-o", "out").exit_code == 0
     found = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.png"))

@@ -17,7 +17,7 @@ from restorekit.methods.infwide import METHOD as INFWIDE
 from restorekit.methods.infwide import InfwideConfig
 from restorekit.methods.multi_output.config import HINetConfig, MultiOutputConfig
 from restorekit.zoo import load_card, load_network, read_card
-from tests.cli.conftest import Run, pixels
+from tests.cli.conftest import Run, pixels, save_photo
 
 SMALL = InfwideConfig(feat=4, width=8, n_resblock=1, n_conv=1, denoise=(4, 4, 8, 8), square_count=True)
 
@@ -127,10 +127,25 @@ class TestKernel:
     def test_another_one_makes_results_anew(self, run: Run, photo: Path, infwide: str) -> None:
         (photo.parent / "in").mkdir()
         photo.rename(photo.parent / "in" / "photo.png")
-        for kernel, done in (("psf.png", "1 done"), ("psf.png", "1 up to date"), ("other.txt", "1 done")):
-            Path("other.txt").write_text("1 2 3\n")
+        Path("wide.txt").write_text("1 " * 9)
+        Path("tall.txt").write_text("1\n" * 9)
+        for kernel, done in (
+            ("psf.png", "1 done"),
+            ("psf.png", "1 up to date"),
+            ("wide.txt", "1 done"),
+            ("tall.txt", "1 done"),
+            ("tall.txt", "1 up to date"),
+        ):
             result = run("deblur", "-m", infwide, "--kernel", kernel, "in", "-o", "out")
             assert result.exit_code == 0 and done in result.stderr
+
+    def test_an_image_too_small_for_it_fails_alone(self, run: Run, photo: Path, infwide: str) -> None:
+        save_photo(Path("in/a.png"))
+        save_photo(Path("in/b.png"), size=(1, 1))
+        save_photo(Path("in/c.png"), 1)
+        result = run("deblur", "-m", infwide, "--kernel", "psf.png", "in", "-o", "out")
+        assert result.exit_code == 1 and "an image of 1 x 1 pixels is too small for INFWIDE" in result.stderr
+        assert sorted(path.name for path in Path("out").glob("*.png")) == ["a.png", "c.png"]
 
     @pytest.mark.usefixtures("zoo")
     def test_is_refused_by_models_that_take_none(self, run: Run, photo: Path) -> None:

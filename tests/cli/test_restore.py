@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,48 @@ def test_an_input_is_never_overwritten(run: Run, photo: Path, card: Path) -> Non
     assert photo.read_bytes() == before
 
 
+def test_a_pattern_that_the_shell_expands_can_be_run_again(run: Run, card: Path) -> None:
+    for number, name in enumerate("ab"):
+        save_photo(Path(f"{name}.png"), number)
+    for done in ("2 done", "2 up to date"):
+        result = run("infer", "-m", card, *sorted(Path().glob("*.png")), "--candidates", "--spread", "maps")
+        assert result.exit_code == 0 and done in result.stderr, result.output
+        names = [f"{name}{end}.png" for name in "ab" for end in ("", "-deblurred", "-deblurred-1", "-deblurred-2")]
+        assert {path.name for path in Path().glob("*.png")} == set(names)
+
+
+def test_what_stands_where_candidates_and_maps_should_go_is_not_replaced(run: Run, card: Path) -> None:
+    for number, name in enumerate("ab"):
+        save_photo(Path(f"in/{name}.png"), number)
+    assert run("infer", "-m", card, "in", "-o", "out").exit_code == 0
+    for path in (Path("out/a-1.png"), Path("maps/b.png")):
+        save_photo(path, 7)
+    before = Path("out/a-1.png").read_bytes()
+    more = ("infer", "-m", card, "in", "-o", "out", "--candidates", "--spread", "maps")
+    result = run(*more)
+    assert result.exit_code == 1
+    assert "out/a-1.png exists already" in result.stderr and "maps/b.png exists already" in result.stderr
+    assert Path("out/a-1.png").read_bytes() == before == Path("maps/b.png").read_bytes()
+    assert run(*more, "--overwrite").exit_code == 0
+    assert Path("out/a-1.png").read_bytes() != before != Path("maps/b.png").read_bytes()
+    again = run(*more, "--strength", "0.5")
+    assert again.exit_code == 0 and "2 done" in again.stderr
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_pipe_with_a_name(run: Run, photo: Path, card: Path, suffix: str) -> None:
+    given = photo.with_suffix(suffix)
+    PillowImage.open(photo).save(given)
+    pipe = Path(f"pipe{suffix}")
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_bytes, given.read_bytes())
+        result = run("infer", "-m", card, pipe, "--precision", "fp32")
+    assert result.exit_code == 0, result.output
+    assert run("infer", "-m", card, given, "-o", f"expected{suffix}", "--precision", "fp32").exit_code == 0
+    assert np.array_equal(pixels(Path(f"pipe-deblurred{suffix}")), pixels(Path(f"expected{suffix}")))
+
+
 HOSTILE = [
     (["--tile", "-5"], 2, "--tile"),
     (["--tile", "many"], 2, "--tile"),
@@ -213,6 +256,7 @@ HOSTILE = [
     (["-o", "x" * 300], 1, "xxx/photo.png cannot be written: the name is too long"),
     ([f"{'x' * 300}.png"], 1, "xxx.png cannot be read: File name too long"),
     (["nowhere.png"], 1, "nowhere.png does not exist"),
+    ([""], 2, "an input has no name"),
     (["empty"], 2, "no image lies in empty"),
     (["*.gif"], 2, "no image matches '*.gif'"),
 ]

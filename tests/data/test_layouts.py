@@ -86,6 +86,32 @@ def test_everything_without_a_partner_is_said_at_once(tmp_path: Path) -> None:
     assert names(tmp_path, found) == [("input/c.png", "target/c.png")] and len(problems) == 3
 
 
+def test_files_that_would_be_passed_over_are_told(tmp_path: Path) -> None:
+    make(tmp_path, "input/a.png", "target/a.png", "input/more/b.png", "target/more/b.png", "input/more/still/c.png", "else/d.png")
+    found, problems = LAYOUTS["folders"].find(tmp_path, "train")
+    assert names(tmp_path, found) == [("input/a.png", "target/a.png")]
+    assert problems == [
+        f"{tmp_path}/input/more/{name} lies in a folder of input/, where none is looked into" for name in ("b.png", "still/c.png")
+    ]
+
+
+def test_two_inputs_for_one_target_are_told(tmp_path: Path) -> None:
+    make(tmp_path, "input/0.png", "input/0.jpg", "target/0.png", "input/1.jpg", "target/1.png")
+    found, problems = LAYOUTS["folders"].find(tmp_path, "train")
+    assert problems == [f"{tmp_path}/input/0.png and {tmp_path}/input/0.jpg have one name"]
+    assert names(tmp_path, found) == [("input/0.jpg", "target/0.png"), ("input/1.jpg", "target/1.png")]
+
+
+def test_scenes_and_parts_of_one_name_do_not_get_in_each_others_way(tmp_path: Path) -> None:
+    files = [f"{part}/{scene}/{side}/1.png" for part in ("train", "test") for scene in ("a", "b") for side in ("blur", "sharp")]
+    make(tmp_path, *files, "train/a/blur_gamma/1.png", "train/a/blur/raw/1.png")
+    found, problems = LAYOUTS["gopro"].find(tmp_path, "train")
+    assert problems == [] and names(tmp_path, found) == [
+        ("train/a/blur/1.png", "train/a/sharp/1.png"),
+        ("train/b/blur/1.png", "train/b/sharp/1.png"),
+    ]
+
+
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         LAYOUTS["folders"].pairs(tmp_path / "none", "train")

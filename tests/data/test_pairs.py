@@ -41,6 +41,16 @@ def test_input_and_target_are_cut_and_turned_alike(pairs: list[tuple[Path, Path]
     assert not torch.equal(batch.input, batches.batch(5, 5, 32).input)
 
 
+@pytest.mark.parametrize("memory", [0, 1 << 20])
+def test_an_input_with_two_targets_is_two_pairs(tmp_path: Path, memory: int) -> None:
+    shared = save(tmp_path / "in.png", np.full((40, 40, 3), 9))
+    targets = [save(tmp_path / f"{value}.png", np.full((40, 40, 3), value)) for value in (50, 200)]
+    batches = PairedBatches([(shared, target) for target in targets], seed=1, memory=memory)
+    batch = batches.batch(0, 16, 32)
+    assert len(batches) == 2 and set((batch.target * 255).round().flatten().tolist()) == {50, 200}
+    assert set((batch.input * 255).round().flatten().tolist()) == {9}
+
+
 def test_sizes_that_differ_and_damaged_files_are_named_together(pairs: list[tuple[Path, Path]], tmp_path: Path) -> None:
     small = save(tmp_path / "small.png", np.zeros((9, 9, 3)))
     broken = tmp_path / "broken.png"

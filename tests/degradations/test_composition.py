@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Generator, Tensor
 
-from restorekit.degradations import Alternatives, Composition, Pair, degrade_image, get_degradation, seeded_generator
+from restorekit.degradations import (
+    Alternatives,
+    Composition,
+    Pair,
+    SensorSettings,
+    degrade_image,
+    get_degradation,
+    seeded_generator,
+)
 from restorekit.errors import SettingError, UnknownNameError
 
 
@@ -35,6 +45,22 @@ def test_only_the_last_is_taken_by_a_camera() -> None:
     assert noise.settings.jpeg_probability == 0
     loud, _ = get_degradation("rain+haze", {"rain": {"sensor": {"noise_probability": 1}}}).parts  # type: ignore[attr-defined]
     assert loud.settings.sensor.noise_probability == 1
+
+
+def test_a_table_changes_only_what_it_names() -> None:
+    usual = get_degradation("haze", {}).settings.sensor  # type: ignore[attr-defined]
+    assert usual != SensorSettings()
+    changed = get_degradation("haze", {"sensor": {"jpeg_probability": 0}}).settings.sensor  # type: ignore[attr-defined]
+    assert changed == replace(usual, jpeg_probability=0)
+    inside = {"motion": {"sensor": {"saturation_probability": 1}}}
+    first, last = get_degradation("motion+haze", inside).parts  # type: ignore[attr-defined]
+    silent = first.settings.sensor
+    assert (silent.saturation_probability, silent.noise_probability, silent.jpeg_probability) == (1, 0, 0)
+    assert last.settings.sensor == usual and first.settings.object == 0
+    whole = get_degradation("motion", {"sensor": {"jpeg_probability": 0}}, whole=True).settings  # type: ignore[attr-defined]
+    assert (whole.sharp, whole.object, whole.sensor) == (0, 0, SensorSettings(jpeg_probability=0))
+    with pytest.raises(UnknownNameError, match="Did you mean 'shot'"):
+        get_degradation("haze", {"sensor": {"shoot": [0, 0]}})
 
 
 @pytest.mark.parametrize("kind", ["rain+haze", "motion+noise", "lowlight+snow", "reflection+raindrop+motion"])

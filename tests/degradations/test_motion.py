@@ -125,3 +125,15 @@ def test_settings_that_cannot_hold_are_refused() -> None:
         get_degradation("motion", {"length": [9, 2]})
     with pytest.raises(UnknownNameError, match="Did you mean 'motion'"):
         get_degradation("motoin", {})
+
+
+def test_a_trajectory_that_does_not_fit_its_surroundings_is_refused() -> None:
+    with pytest.raises(SettingError, match="margin must be at least 13, half the longest trajectory"):
+        get_degradation("motion", {"length": [2, 25], "margin": 12})
+    with pytest.raises(SettingError, match="margin must be at least 40"):
+        get_degradation("motion", {"length": [2, 80]})  # with the margin there is
+    with pytest.raises(SettingError, match="margin must be at least 1,"):
+        get_degradation("motion", {"length": [0.2, 0.5], "margin": 0})
+    longest = get_degradation("motion", {"length": [25, 25], "margin": 13})
+    pair = degrade_image(longest, photographs(8, 40), seeded_generator(0))
+    assert longest.margin == 13 and pair.input.shape == (8, 3, 40, 40)

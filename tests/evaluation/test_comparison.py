@@ -44,6 +44,7 @@ def test_folders_pair_by_name(tmp_path: Path) -> None:
     found = read_versions([tmp_path / folder for folder in "abc"], ["in", "out", "truth"])
     assert [entry.name for entry in found] == ["one", "two"]
     assert {label: int(array[0, 0, 0]) for label, array in found[1].pictures.items()} == {"in": 10, "out": 20, "truth": 30}
+    assert found[1].files == tuple(tmp_path / folder / "two.png" for folder in "abc")
     (tmp_path / "c" / "two.png").unlink()
     with pytest.raises(DataError, match=r"two.png has no partner in"):
         read_versions([tmp_path / folder for folder in "abc"])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as PillowImage
 
 from restorekit.errors import ImageError
 from restorekit.images import Image, Metadata, large, open_large, read, write
@@ -46,6 +47,18 @@ def test_windows_are_what_the_whole_is(options: dict[str, Any], planar: bool, dt
         block = slice(first, last), slice(9, 50)
         np.testing.assert_array_equal(image.pixels[block], whole.pixels[block])
         np.testing.assert_array_equal(image.alpha[block][:, :, 0], whole.alpha[block])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpeg_inside(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    PillowImage.fromarray(picture(200, 301, 3)).convert(mode).save(path, compression="jpeg")
+    with tifffile.TiffFile(path) as tif:
+        assert len(tif.pages[0].dataoffsets) > 1 or mode == "L"
+    image, whole = opened(path), read(path)
+    assert image.size == whole.size and image.is_grey == whole.is_grey == (mode == "L")
+    for first, last in ((0, 200), (13, 40), (60, 190)):
+        np.testing.assert_array_equal(image.pixels[first:last, 9:250], whole.pixels[first:last, 9:250])
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])

@@ -41,6 +41,12 @@ def test_files_of_every_kind(tmp_path: Path, suffix: str) -> None:
         np.testing.assert_allclose(psf, STREAK / 8, atol=1e-6)
 
 
+@pytest.mark.parametrize(("name", "text"), [("psf.csv", "0,1,0\n0,2,0\n0,0,5\n"), ("psf.txt", "0;1;0\r\n0;2;0\r\n0;0;5\r\n")])
+def test_the_mark_that_spreadsheets_begin_a_file_with(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    np.testing.assert_allclose(read_psf(tmp_path / name), STREAK / 8, atol=1e-6)
+
+
 def test_sixteen_bits_are_used(tmp_path: Path) -> None:
     values = np.zeros((5, 5), np.uint16)
     values[2, 1:4] = (1, 65535, 40000)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -20,9 +21,11 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
+from PIL import PngImagePlugin
 
 from restorekit.errors import ImageError
 from restorekit.images import DEFAULT_MAX_PIXELS, Image, Metadata, read
+from restorekit.images.opening import long_texts
 from tests.images.samples import FORMATS, cmyk_profile, encoded, exif_block, metadata, picture, with_preview
 from tests.images.test_png16 import chunk, png_of
 
@@ -161,6 +164,27 @@ def test_pillows_own_limit_is_no_hindrance_and_stays_as_it_was(monkeypatch: pyte
     assert PillowImage.MAX_IMAGE_PIXELS == 100
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_pillows_limit_of_texts_stays_as_it_was_after_an_error(depth: int) -> None:
+    usual = PngImagePlugin.MAX_TEXT_CHUNK
+    damaged = png_of(5, 4, depth, 2, b"", chunk(b"tEXt", b"Title\0x"))
+    assert "is cut short" in said_by(lambda: read(BytesIO(damaged))) or depth == 16
+    assert usual == PngImagePlugin.MAX_TEXT_CHUNK
+
+
+def test_pillows_limit_of_texts_is_raised_until_the_last_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 100)
+    with long_texts("PNG"):
+        with pytest.raises(ZeroDivisionError), long_texts("PNG"):
+            raise ZeroDivisionError
+        assert PngImagePlugin.MAX_TEXT_CHUNK > 2**20
+        with long_texts("JPEG"):
+            assert PngImagePlugin.MAX_TEXT_CHUNK > 2**20
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 100
+    with long_texts("JPEG"):
+        assert PngImagePlugin.MAX_TEXT_CHUNK == 100
+
+
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "AVIF", "TIFF"])
 def test_several_pictures(file_format: str) -> None:
     frames = [PillowImage.fromarray(picture(16, 16, 3, seed=i)) for i in range(3)]
@@ -213,6 +237,18 @@ def test_open_files(tmp_path: Path) -> None:
     closed = path.open("rb")
     closed.close()
     assert said_by(lambda: read(closed)).startswith(f"{path} cannot be read: ")
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "TIFF"])
+def test_a_pipe_with_a_name(tmp_path: Path, file_format: str) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    given = Image.from_array(picture(50, 70, 3))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(path.write_bytes, encoded(given, file_format))
+        found = read(path)
+    assert (found.format, found.size) == (file_format, (70, 50))
+    assert np.abs(found.pixels.astype(int) - given.pixels).max() <= (12 if file_format == "JPEG" else 0)
 
 
 def test_memory_beside_the_pixels_is_small() -> None:

@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from PIL import ImageCms
+from PIL import ImageCms, PngImagePlugin
 
 from restorekit.images import Image, Metadata, read, to_float, write
 from tests.images.samples import FORMATS, MAKER_NOTE, XMP, cmyk_profile, encoded, exif_block, metadata, picture, srgb, tags_of
@@ -90,6 +90,17 @@ def test_metadata_travels_between_formats(first: str, second: str) -> None:
     for tag, value in tags_of(exif_block(1)).items():
         if tag not in RESOLUTION_TAGS | {274}:
             assert tags_of(found.exif)[tag] == value
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_profile_larger_than_pillow_allows(dtype: str) -> None:
+    profile = srgb() + np.random.default_rng(0).bytes(1_300_000)
+    usual = PngImagePlugin.MAX_TEXT_CHUNK
+    given = Image(picture(13, 17, 3, dtype), None, Metadata(profile))
+    found = read(BytesIO(encoded(given, "PNG")))
+    assert found.metadata == given.metadata and found.pixels.dtype == dtype
+    np.testing.assert_array_equal(found.pixels, given.pixels)
+    assert usual == PngImagePlugin.MAX_TEXT_CHUNK
 
 
 @pytest.mark.parametrize("file_format", FORMATS)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from restorekit.errors import SettingError
@@ -120,6 +121,21 @@ def test_the_centre_of_a_kernel_stays_its_centre(side: int) -> None:
     turned = mirrored(kernel, (-2, -1), centred=True)
     rows, columns = turned.shape[-2:]
     assert turned[0, 0, rows // 2, columns // 2] == 1 and turned.sum() == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (1, 1, 1, 9), (1, 1, 9, 1)])
+@pytest.mark.parametrize("axes", [(), (-1,), (-2,), (-2, -1)])
+def test_sides_of_one_sample_are_turned_too(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    turned = mirrored(values, axes, centred=True)
+    assert min(turned.strides) > 0
+    np.testing.assert_array_equal(torch.from_numpy(turned).numpy(), np.flip(values, axes))
+
+
+def test_an_image_of_one_pixel_has_views_too() -> None:
+    given = np.full((1, 1, 3), 0.5, np.float32)
+    for views in (2, 4):
+        assert restorer_of(SHORT, views=views)(given).to_array().shape == (1, 1, 3)
 
 
 def test_a_kernel_turns_with_its_photograph(tmp_path: Path) -> None:

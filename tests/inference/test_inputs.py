@@ -265,3 +265,106 @@ def test_videos_are_inputs_where_they_are_wanted(tree: Tree, monkeypatch: pytest
     with pytest.raises(UsageError, match="several results cannot go to standard output"):
         plan(["a/clip.mp4"], output="-", **options)  # type: ignore[arg-type]
     assert planned("a/clip.mp4") == {"a/clip.mp4": "a/clip-deblurred.png"}
+
+
+def test_an_input_without_a_name_is_refused(tree: Tree) -> None:
+    tree("a.jpg")
+    for inputs in ([""], ["a.jpg", ""], ["", "-"]):
+        for videos in (False, True):
+            with pytest.raises(UsageError, match="an input has no name"):
+                planned(*inputs, videos=videos)
+
+
+def test_results_that_the_shell_names_are_left_out(tree: Tree) -> None:
+    made = {"a.jpg": "a-deblurred.jpg", "b.jpg": "b-deblurred.jpg", "c.jpg": "c-deblurred.jpg"}
+    tree(*made, "a-deblurred.jpg", "b-deblurred.jpg", "lone-deblurred.jpg", "in/a.jpg", "in/a-deblurred.jpg")
+    results = ["a-deblurred.jpg", "b-deblurred.jpg"]
+    assert planned(*results, *made) == planned(*made, *results) == made
+    assert planned("./b-deblurred.jpg", *made) == made
+    assert planned(*made, *results, output=".") == made
+    assert planned("a.jpg", "lone-deblurred.jpg").keys() == {"a.jpg", "lone-deblurred.jpg"}
+    assert planned("a.jpg", "in/a-deblurred.jpg").keys() == {"a.jpg", "in/a-deblurred.jpg"}
+    assert planned("a-deblurred.jpg", "b-deblurred.jpg").keys() == set(results)
+
+
+def test_candidates_that_the_shell_names_are_left_out(tree: Tree) -> None:
+    names = ["a.jpg", "b.jpg", "a-deblurred.jpg", "a-deblurred-1.jpg", "a-deblurred-12.jpg", "b-deblurred-1.jpg"]
+    tree(*names)
+    made = {"a.jpg": "a-deblurred.jpg", "b.jpg": "b-deblurred.jpg"}
+    assert planned(*names, candidates=True) == made
+    assert planned(*names).keys() == {*made, "a-deblurred-1.jpg", "a-deblurred-12.jpg", "b-deblurred-1.jpg"}
+
+
+def test_names_of_results_are_inputs_where_results_go_elsewhere(tree: Tree) -> None:
+    names = ["a.jpg", "a-deblurred.jpg", "a-deblurred-1.jpg"]
+    tree(*names, "in/a.jpg", "out/a.jpg")
+    assert planned(*names, output="out2", candidates=False) == {name: f"out2/{name}" for name in names}
+    assert planned("a.jpg", "a-deblurred.jpg", format="png") == {
+        "a.jpg": "a-deblurred.png",
+        "a-deblurred.jpg": "a-deblurred-deblurred.png",
+    }
+    for inputs in (["in/a.jpg", "out/a.jpg"], ["out/a.jpg", "in/a.jpg"], ["in", "out"]):
+        with pytest.raises(UsageError, match=r"the result of in/a\.jpg would overwrite the input out/a\.jpg"):
+            planned(*inputs, output="out")
+
+
+@pytest.mark.parametrize("pattern", ["in/**/*.jpg", "./in/**/*.jpg", "in/x/../**/*.jpg", "**/*.jpg"])
+def test_patterns_do_not_look_into_the_output_folder(tree: Tree, pattern: str) -> None:
+    folder = tree("in/a.jpg", "in/x/b.jpg", "in/out/a.jpg", "in/out/x/b.jpg", "in/output/c.jpg")
+    (folder / "link").symlink_to("in/out")
+    for output in ("in/out", "in/out/", "./in/x/../out", str(folder / "in" / "out"), "link"):
+        made = plan([pattern], suffix="deblurred", output=output).jobs
+        found = {job.source.resolve().relative_to(folder).as_posix() for job in made if job.source}
+        assert found == {"in/a.jpg", "in/x/b.jpg", "in/output/c.jpg"}, output
+
+
+def test_patterns_in_the_output_folder_itself_are_looked_into(tree: Tree) -> None:
+    folder = tree("out/a.jpg", "out/x/b.jpg")
+    for output in ("out", "out/", str(folder / "out")):
+        place = Path(output).as_posix()
+        assert planned("out/*.jpg", output=output) == {"out/a.jpg": f"{place}/a-deblurred.jpg"}
+        assert planned("out/x/*.jpg", output=output) == {"out/x/b.jpg": f"{place}/b.jpg"}
+    for output in (".", str(folder), "out/.."):
+        assert planned("out/x/*.jpg", output=output).keys() == {"out/x/b.jpg"}
+        assert planned("out/*/*.jpg", output=output).keys() == {"out/x/b.jpg"}
+
+
+def test_folders_of_maps_inside_the_input_are_not_inputs(tree: Tree) -> None:
+    tree("in/a.jpg", "in/x/b.jpg", "in/maps/a.png", "in/maps/x/b.png", "in/r/a.png", "in/mapsx/c.jpg")
+    places = {"spread": "in/maps", "reflection": "in/r/"}
+    kept = {"in/a.jpg", "in/x/b.jpg", "in/mapsx/c.jpg"}
+    for options in ({}, {"output": "out"}):
+        assert planned("in", recursive=True, maps=places, **options).keys() == kept
+        assert planned("in/**/*.*", maps=places, **options).keys() == kept
+    assert "in/maps/a.png" in planned("in", recursive=True)
+
+
+def test_a_pattern_stands_for_the_videos_too(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("a.mp4", "b.MP4", "c.mov", "photo.jpg", "in/d.mp4", "[1].mp4")
+    monkeypatch.setattr("restorekit.inference.inputs.count_frames", lambda path: 1)
+    frame = "000001.png"
+
+    def found(*inputs: str) -> dict[str, str]:
+        return planned(*inputs, output="out", format="png", videos=True)
+
+    assert found("?.mp4") == {"a.mp4": f"out/{frame}"}
+    assert found("?.[mM]*4") == {"a.mp4": f"out/a/{frame}", "b.MP4": f"out/b/{frame}"}
+    assert found("a.mp4", "*.mp4").keys() == {"a.mp4", "[1].mp4"}
+    assert found("[1].mp4") == {"[1].mp4": f"out/{frame}"}
+    assert found("**/*.mp4").keys() == {"a.mp4", "[1].mp4", "in/d.mp4"}
+    assert found("*.jpg") == {"photo.jpg": "out/photo.png"}
+    assert found("[a-p]*.*").keys() == {"a.mp4", "b.MP4", "c.mov", "photo.jpg"}
+    assert found("photo.jpg", "c.*") == {"photo.jpg": "out/photo.png", "c.mov": f"out/c/{frame}"}
+    with pytest.raises(UsageError, match=r"no image matches '\*\.gif'"):
+        found("*.gif")
+    with pytest.raises(UsageError, match=r"no image matches '\*\.mp4'"):
+        planned("*.mp4", output="out")
+
+
+def test_frames_cannot_go_to_a_video(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("clip.mp4", "folder.mp4/keep.txt")
+    monkeypatch.setattr("restorekit.inference.inputs.count_frames", lambda path: 1)
+    for output in ("out.mp4", "deep/out.MOV", "clip.mp4"):
+        with pytest.raises(UsageError, match=r"cannot be a video: the frames become images\. Name a folder with -o"):
+            planned("clip.mp4", output=output, videos=True)
+    assert planned("clip.mp4", output="folder.mp4", videos=True) == {"clip.mp4": "folder.mp4/000001.png"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -201,3 +202,72 @@ def test_a_journal_that_cannot_be_read_is_named(out: Path) -> None:
 
 def test_a_source_that_is_not_there_has_no_making(tmp_path: Path) -> None:
     assert Making.of(tmp_path / "missing.jpg", SETTINGS, tmp_path) is None
+
+
+def beside(journal: Journal, target: Path, made: Making, *names: str, finish: bool = True) -> list[Path]:
+    """Writes a result and, before it, files beside it."""
+    paths = [target.with_name(name) for name in names]
+    journal.start(target, made, paths)
+    for path in (*paths, target):
+        temporary = path.with_name(".temporary")
+        temporary.write_bytes(b"made by us, for " + path.name.encode())
+        os.replace(temporary, path)
+    if finish:
+        journal.finish(target, paths)
+    return paths
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_what_was_written_beside_a_result_is_known_until_it_changes(source: Path, out: Path, finish: bool) -> None:
+    target = out / "a.jpg"
+    one, other = beside(Journal(out, create=True), target, making(source), "a-1.jpg", "a-2.jpg", finish=finish)
+    journal = Journal(out, create=True)
+    assert journal.wrote(target, one) and journal.wrote(target, other)
+    assert not journal.wrote(out / "b.jpg", one) and not journal.wrote(target, out / "a-3.jpg")
+    assert not journal.wrote(target, target)
+    if finish:
+        one.write_bytes(b"retouched")
+        assert not journal.wrote(target, one) and journal.wrote(target, other)
+
+
+def test_what_stood_where_a_file_was_about_to_be_written_is_not_ours(source: Path, out: Path) -> None:
+    target, foreign = out / "a.jpg", out / "a-1.jpg"
+    foreign.write_bytes(b"somebody's")
+    Journal(out, create=True).start(target, making(source), [foreign])
+    assert not Journal(out, create=True).wrote(target, foreign)
+    journal = Journal(out, create=True)
+    journal.start(target, making(source), [foreign])
+    foreign.write_bytes(b"ours by now")
+    assert Journal(out, create=True).wrote(target, foreign)
+
+
+def test_what_was_written_beside_a_result_before_is_known_after_others(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    one, other = beside(Journal(out, create=True), target, making(source), "a-1.jpg", "a-2.jpg")
+    beside(Journal(out, create=True), target, making(source, 0.5))
+    assert Journal(out, create=True).wrote(target, other)
+    beside(Journal(out, create=True), target, making(source, 0.25), "a-1.jpg", finish=False)
+    Journal(out, create=True).start(target, making(source), [one, other])
+    assert Journal(out, create=True).wrote(target, one) and Journal(out, create=True).wrote(target, other)
+
+
+def test_a_result_is_current_only_with_all_that_was_written_beside_it_last(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    one, other = beside(Journal(out, create=True), target, making(source), "a-1.jpg", "a-2.jpg")
+    assert state(out, target, making(source)) == "current"
+    other.unlink()
+    assert state(out, target, making(source)) == "stale"
+    beside(Journal(out, create=True), target, making(source), "a-1.jpg")
+    assert state(out, target, making(source)) == "current"
+    one.unlink()
+    assert state(out, target, making(source)) == "stale"
+
+
+def test_a_journal_that_did_not_note_what_lies_beside_is_still_read(source: Path, out: Path) -> None:
+    target = out / "a.jpg"
+    (one,) = beside(Journal(out, create=True), target, making(source), "a-1.jpg")
+    path = out / FILE_NAME
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "beside"}) + "\n" for line in lines))
+    assert state(out, target, making(source)) == "current"
+    assert not Journal(out, create=True).wrote(target, one)

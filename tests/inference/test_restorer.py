@@ -6,6 +6,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from restorekit import images
 from restorekit.errors import CardError, ImageError, SettingError, UnknownNameError, UsageError
 from restorekit.inference import SPREAD_FULL_SCALE, Restorer, Run, restore
 from restorekit.inference.backend import TorchBackend
-from tests.inference.networks import SHORT, Mean3, network_of, picture, restorer_of
-from tests.tiny import write_tiny_card
+from restorekit.inference.onnx_backend import OnnxBackend
+from tests.inference.networks import METHOD, SHORT, Mean3, network_of, picture, restorer_of
+from tests.tiny import write_other_card, write_tiny_card
 
 SIZE = (45, 70)
 
@@ -263,11 +266,46 @@ def test_a_card_makes_a_restorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert result.run.tiles == 4
     assert (Restorer.from_card(card, device="cpu", precision="fp32")(given).run.tiles) == 1
     whole = restore(given, path, device="cpu", precision="fp32")
-    monkeypatch.setattr("restorekit.zoo.default_card", lambda task: {"deblur": card}[task])
+    monkeypatch.setattr("restorekit.zoo.default_card", lambda task, inputs: {"deblur": card}[task])
     assert (restore(given, device="cpu", precision="fp32").to_array() == whole.to_array()).all()
     card.weights_path().unlink()
     with pytest.raises(CardError):
         Restorer.from_card(path)
+
+
+def test_without_a_model_what_is_given_beside_the_image_chooses_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (write_tiny_card(tmp_path, "plain"), write_other_card(tmp_path, "infwide")):
+        path.write_text('default_for = ["deblur"]\n' + path.read_text())
+    monkeypatch.setattr("restorekit.zoo.find._shipped_folder", lambda: tmp_path)
+    given, psf = picture(32, 32), np.ones((1, 5), np.float32)
+    settings: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
+    expected = Restorer.from_card(tmp_path / "tiny-deblur.toml", **settings)(given, psf=psf).to_array()
+    assert (restore(given, psf=psf, **settings).to_array() == expected).all()
+    plain = Restorer.from_card(tmp_path / "plain.toml", **settings)(given).to_array()
+    assert (restore(given, **settings).to_array() == plain).all()
+
+
+class Exported(OnnxBackend):
+    """An exported model, as far as its precision goes."""
+
+    precision = "fp32"
+    facts: Any = SimpleNamespace(tiling=lambda: METHOD.tiling(SHORT), size=None, longest=None)
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("precision", "remedy"),
+    [
+        ("fp16", "Export one with --precision fp16."),
+        ("bf16", "Leave the precision out, or name the card it was exported from."),
+    ],
+)
+def test_an_exported_model_of_another_precision_names_a_remedy_that_there_is(precision: str, remedy: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Restorer(METHOD, SHORT, Exported(), precision=precision)
+    assert str(caught.value) == f"this ONNX model computes in fp32. {remedy}"
 
 
 def test_importing_the_engine_does_not_import_torch() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,18 @@ def test_by_themselves_only_images_too_large_for_memory(tmp_path: Path, monkeypa
     )
     assert batch(source, target, FileOptions(strips=None, max_pixels=5000))[1] == [True]
     assert batch(source, tmp_path / "b.png", FileOptions(strips=None, max_pixels=5000))[1] == [False]
+
+
+def test_what_comes_through_a_pipe_is_read_once_and_whole(tmp_path: Path) -> None:
+    pipe, file = tmp_path / "pipe.tif", tmp_path / "a.tif"
+    os.mkfifo(pipe)
+    stored(file, images.quantise(picture(64, 80), "uint8"))
+    assert batch(file, tmp_path / "expected.tif", FileOptions(strips=None))[1] == [False]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_bytes, file.read_bytes())
+        outcome, large = batch(pipe, tmp_path / "b.tif", FileOptions(strips=None))
+    assert outcome.status == "done" and large == [False]
+    np.testing.assert_array_equal(images.read(tmp_path / "b.tif").pixels, images.read(tmp_path / "expected.tif").pixels)
 
 
 def test_strips_asked_for_where_there_are_none(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from restorekit.degradations.base import seeded_generator
 from restorekit.degradations.lowlight import LowLight, LowLightSettings
-from restorekit.errors import CheckpointError, DataError, SettingError, UsageError
+from restorekit.errors import CheckpointError, DataError, ImageError, SettingError, UsageError
 from restorekit.layers import unit_sum
 from restorekit.methods import Batch, get_method
 from restorekit.methods.infwide import HEADROOM, METHOD, InfwideConfig, InfwideObjective
@@ -124,16 +124,18 @@ class TestNetwork:
         assert gradient.isfinite().all()
 
     @pytest.mark.parametrize(
-        ("image", "psf", "problem"),
+        ("image", "psf", "error", "problem"),
         [
-            ((1, 3, 1, 8), (1, 1, 3, 3), "an image of 8 x 1 pixels is too small"),
-            ((2, 3, 8, 8), (3, 1, 3, 3), "do not fit 2 images"),
-            ((1, 3, 8, 8), (1, 3, 3, 3), "do not fit 1 images"),
-            ((1, 3, 8, 8), (1, 1, 2, 13), "a PSF of 13 x 2 pixels is too wide"),
+            ((1, 3, 1, 8), (1, 1, 3, 3), ImageError, "an image of 8 x 1 pixels is too small"),
+            ((2, 3, 8, 8), (3, 1, 3, 3), UsageError, "do not fit 2 images"),
+            ((1, 3, 8, 8), (1, 3, 3, 3), UsageError, "do not fit 1 images"),
+            ((1, 3, 8, 8), (1, 1, 2, 13), ImageError, "a PSF of 13 x 2 pixels is too wide"),
         ],
     )
-    def test_what_does_not_fit(self, network: Infwide, image: tuple[int, ...], psf: tuple[int, ...], problem: str) -> None:
-        with pytest.raises(UsageError, match=problem):
+    def test_what_does_not_fit(
+        self, network: Infwide, image: tuple[int, ...], psf: tuple[int, ...], error: type[Exception], problem: str
+    ) -> None:
+        with pytest.raises(error, match=problem):
             network(rand(*image), rand(*psf))
 
 

@@ -14,13 +14,13 @@ from restorekit.data.camera import Camera
 from restorekit.errors import UsageError
 from restorekit.methods import get_method
 from restorekit.settings import to_table
-from restorekit.training import train
+from restorekit.training import load_recipe, train
 from restorekit.training.adapting import adapt_to_noise, adapt_to_video
 from restorekit.training.footage import Footage
 from restorekit.training.recipe import Recipe
 from restorekit.training.report import Reporter
 from restorekit.zoo import Card, load_card, load_network, write_card
-from tests.tiny import write_other_card
+from tests.tiny import write_other_card, write_tiny_card
 
 
 @pytest.fixture
@@ -67,6 +67,36 @@ def test_what_was_taught_on_clean_pictures_learns_from_its_own_answers(photograp
     assert max(psnr) > psnr[0] + 1
     fresh = adapt_to_noise(card, [photograph], 60, fresh=True)
     assert not fresh.data.denoiser and "ramp" in fresh.objective
+
+
+def another_denoiser(folder: Path, **training: object) -> Card:
+    """A tiny one that is not of ``cbsn``."""
+    card = load_card(write_tiny_card(folder))
+    denoiser = replace(card, tasks=("denoise",), training=training, scores=())
+    return load_card(write_card(denoiser, load_network(card).state_dict(), folder))
+
+
+def test_a_denoiser_of_any_method_learns_from_its_own_answers(photograph: Path, tmp_path: Path) -> None:
+    card = another_denoiser(tmp_path / "card")
+    recipe = adapt_to_noise(card, [photograph], 20)
+    assert (recipe.method, recipe.data.denoiser, recipe.train.init) == ("multi-output", str(card.path), str(card.path))
+    assert (recipe.train.patch, recipe.data.held_back, recipe.train.learning_rate, recipe.objective) == (30, 64, 3e-4, {})
+    path = train(recipe, tmp_path / "run")
+    assert path is not None
+    adapted = load_card(path)
+    assert (adapted.name, adapted.tasks) == ("tiny-adapted", ("denoise",)) and adapted.parsed_config() == card.parsed_config()
+    assert len(column(tmp_path / "run", "validation.csv", "psnr")) == 21
+    assert all(math.isfinite(value) for value in column(tmp_path / "run", "train.csv", "gradient_norm"))
+
+
+def test_a_denoiser_goes_on_with_the_loss_that_taught_it(photograph: Path, tmp_path: Path) -> None:
+    ours = another_denoiser(tmp_path / "ours", recipe="multi-output-denoise")
+    assert adapt_to_noise(ours, [photograph], 20).objective == load_recipe("multi-output-denoise").objective != {}
+    for name in ("mine", "multi-output-denoise.toml", ""):
+        assert adapt_to_noise(another_denoiser(tmp_path / "other", recipe=name), [photograph], 20).objective == {}
+    cbsn = load_card(write_other_card(tmp_path / "cbsn", "cbsn", skip=True))
+    named = replace(cbsn, training={"recipe": "multi-output-denoise"})
+    assert adapt_to_noise(named, [photograph], 20).objective == {"supervised": True, "blind_share": 0.0}
 
 
 def test_a_fresh_network_learns_from_one_noisy_photograph(card: Card, photograph: Path, tmp_path: Path) -> None:
@@ -123,8 +153,10 @@ def test_weights_that_are_not_beaten_are_kept(card: Card, photograph: Path, tmp_
 
 
 def test_what_cannot_be_adapted_is_refused(card: Card, photograph: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="multi-output needs clean photographs"):
+    with pytest.raises(UsageError, match="'multi-output-compact' is for deblur, not for noise"):
         adapt_to_noise(load_card("multi-output-compact"), [photograph], 10)
+    with pytest.raises(UsageError, match="'tiny' cannot begin afresh: multi-output needs clean photographs for that"):
+        adapt_to_noise(another_denoiser(tmp_path / "another"), [photograph], 10, fresh=True)
     PIL.Image.fromarray(np.zeros((20, 99, 3), np.uint8)).save(tmp_path / "small.png")
     with pytest.raises(UsageError, match=r"small\.png is too small to learn from"):
         adapt_to_noise(card, [photograph, tmp_path / "small.png"], 10)

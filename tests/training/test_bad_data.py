@@ -12,6 +12,7 @@ import torch
 from restorekit.errors import DataError
 from restorekit.settings import from_table
 from restorekit.training import Recipe
+from restorekit.training.recipe import SMALLEST
 from restorekit.training.sources import load_data
 
 
@@ -44,6 +45,19 @@ def test_of_pairs_on_both_sides_at_once(tmp_path: Path) -> None:
     text = refused(pairs=[str(tmp_path / "a"), str(tmp_path / "b")], validation_pairs=[str(tmp_path / "c")])
     assert text.startswith("3 problems") and "alone.png has no partner" in text
     assert "b/input/1.png is 64 x 64 but its target" in text and "c/target/1.png" in text
+
+
+def test_of_what_is_too_small_to_be_scored(tmp_path: Path) -> None:
+    clean = [picture(tmp_path / "clean" / "1.png")]
+    for side in (SMALLEST - 1, SMALLEST):
+        for folder in ("small", "pairs/input", "pairs/target"):
+            picture(tmp_path / folder / f"{side}.png", side)
+    assert refused(clean=clean, validation=[str(tmp_path / "small")]).startswith(
+        f"{tmp_path}/small/10.png is 10 x 10, too small to be scored"
+    )
+    broken(tmp_path / "pairs" / "target" / f"{SMALLEST}.png")
+    text = refused(clean=clean, validation_pairs=[str(tmp_path / "pairs")])
+    assert text.startswith("2 problems") and "input/10.png is 10 x 10, too small to be scored" in text and "target/11.png" in text
 
 
 def test_of_photographs_and_depths_to_validate_on(tmp_path: Path) -> None:

@@ -1,20 +1,24 @@
-"""Rates of parts, statistics that stay, networks that grow, and checkpoints of before there were such settings."""
+"""Rates of parts, statistics that stay, activations that do not, networks that grow, and checkpoints of before such settings."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor, nn
 
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
 from restorekit.data.videos import VideoTriplets
 from restorekit.errors import SettingError, UnknownNameError
+from restorekit.layers.naf import NAFBlock
 from restorekit.methods import Batch, get_method
 from restorekit.settings import from_table
-from restorekit.training import Recipe
+from restorekit.training import Recipe, load_recipe
+from restorekit.training.activations import checkpoint_blocks
 from restorekit.training.checkpoint import Progress, load, save
 from restorekit.training.learner import Learner
 from tests.tiny import TINY, write_other_card, write_tiny_card
@@ -93,6 +97,78 @@ def test_statistics_of_fresh_parts_are_learnt(card: Path) -> None:
     network = learner_of(replace(recipe, config={**recipe.config, "pose": "resnet18"})).network
     modes = {name.partition(".")[0]: part.training for name, part in network.named_modules() if hasattr(part, "running_mean")}
     assert modes == {"encoder": False, "pose": True} and network.training
+
+
+class Block(nn.Module):
+    """Convolves and normalises."""
+
+    def __init__(self, momentum: float | None = 0.1) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 3, 3, padding=1)
+        self.norm = nn.BatchNorm2d(3, momentum=momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.convolution(x)).relu()
+
+
+class Blocks(nn.Module):
+    """Blocks in every kind of container, and what is none."""
+
+    def __init__(self, momentum: float | None = 0.1) -> None:
+        super().__init__()
+        self.alone = Block(momentum)
+        self.nested = nn.ModuleList(nn.Sequential(Block(momentum), Block(momentum)) for _ in range(3))
+        self.listed = nn.ModuleList([Block(momentum), nn.Conv2d(3, 3, 1)])
+        self.deep = nn.Sequential(nn.Sequential(nn.Sequential(Block(momentum)), nn.ReLU()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.alone(x)
+        for part in (*self.nested, *self.listed):
+            x = part(x)
+        deep: Tensor = self.deep(x)
+        return deep
+
+
+def test_every_block_forgets_its_activations() -> None:
+    recipe = load_recipe("multi-output-compact")
+    network = get_method(recipe.method).build(recipe.method_config())
+    blocks = [module for module in network.modules() if isinstance(module, NAFBlock)]
+    assert checkpoint_blocks(network) == len(blocks) == 17
+    assert all("forward" in vars(block) for block in blocks)
+    network = Blocks()
+    assert checkpoint_blocks(network) == 8
+    forgetful = {name for name, module in network.named_modules() if "forward" in vars(module)}
+    assert forgetful == {*(f"nested.{i}.{j}" for i in range(3) for j in range(2)), "listed.0", "deep.0.0.0"}
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.75, None])
+def test_what_is_computed_twice_is_averaged_once(momentum: float | None) -> None:
+    torch.manual_seed(3)
+    plain = Blocks(momentum).train()
+    forgetful = copy.deepcopy(plain)
+    checkpoint_blocks(forgetful)
+    for _ in range(2):
+        image = torch.rand(2, 3, 8, 8)
+        for network in (plain, forgetful):
+            network(image).square().mean().backward()
+    states, again = plain.state_dict(), forgetful.state_dict()
+    statistics = [key for key in states if "running" in key or "num_batches" in key]
+    assert len(statistics) == 3 * 9 and all(torch.equal(states[key], again[key]) for key in statistics)
+    assert int(again["listed.0.norm.num_batches_tracked"]) == 2
+    assert all(norm.momentum == momentum for norm in forgetful.modules() if isinstance(norm, nn.BatchNorm2d))
+    for parameter, same in zip(plain.parameters(), forgetful.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, same.grad)
+
+
+def test_statistics_are_learnt_alike_whatever_is_kept_in_memory(card: Path) -> None:
+    states = []
+    for checkpointing in (False, True):
+        learner = learner_of(recipe_for(card, checkpointing=checkpointing))
+        learner.learn(a_batch(), 0)
+        states.append(
+            {key: value for key, value in learner.network.state_dict().items() if ".running" in key or "num_batches" in key}
+        )
+    assert states[0] and all(torch.allclose(value, states[1][key]) for key, value in states[0].items())
 
 
 def test_a_checkpoint_of_before_there_was_a_setting_goes_on(card: Path, tmp_path: Path) -> None:

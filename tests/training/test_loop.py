@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +136,45 @@ def test_another_recipe_is_not_continued_unless_it_only_reports_otherwise(recipe
     train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run", resume=False)
 
 
+def test_a_run_that_starts_afresh_leaves_nothing_of_the_one_before(recipe: Recipe, tmp_path: Path) -> None:
+    keeping = load_recipe(tmp_path / "tiny.toml", ["report.keep=2", "train.learning_rate=0.01"])
+    train(keeping, tmp_path / "run")
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "run", resume=False, reporter=KillAt(1))
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    resumed, whole = weights(train(recipe, tmp_path / "run")), weights(train(recipe, tmp_path / "whole"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "best"),
+    [
+        ("report.validation_crop=24", False),
+        ("report.validation_seed=1", False),
+        ("data.validation=[]", False),
+        ("data.validation_depth=[]", True),
+        ("report.validate_every=2", True),
+        ("data.memory=1", True),
+    ],
+)
+def test_what_was_best_by_other_validations_is_no_more(recipe: Recipe, tmp_path: Path, change: str, best: bool) -> None:
+    save(tmp_path / "last.pt", recipe, Progress(3, 1.5, 20.0, 2), {})
+    assert load(tmp_path / "last.pt", recipe)[0] == Progress(3, 1.5, 20.0, 2)
+    progress, _ = load(tmp_path / "last.pt", load_recipe(tmp_path / "tiny.toml", [change]))
+    assert progress == (Progress(3, 1.5, 20.0, 2) if best else Progress(3, 1.5))
+
+
+def test_the_best_of_other_validations_is_beaten_by_the_first(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "run", reporter=KillAt(7))
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    states = torch.load(path, weights_only=True)
+    states["progress"]["best"] = 1e3
+    torch.save(states, path)
+    card = train(load_recipe(tmp_path / "tiny.toml", ["report.validation_crop=40"]), tmp_path / "run")
+    assert card is not None and load_card(card).training["steps"] == 8
+
+
 def test_a_run_starts_from_the_weights_of_a_card(recipe: Recipe, tmp_path: Path) -> None:
     card = train(recipe, tmp_path / "first")
     follow = load_recipe(tmp_path / "tiny.toml", [f"train.init={card}", "train.steps=1", "train.learning_rate=1e-12"])
@@ -240,6 +282,53 @@ def test_damaged_checkpoints_are_refused(recipe: Recipe, tmp_path: Path) -> None
         load(path, recipe)
 
 
+def fail_as_torch(*_: object) -> None:
+    raise RuntimeError("basic_ios::clear: iostream error")
+
+
+def fail_when_full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("fail", "reason"), [(fail_as_torch, "the disk may be full"), (fail_when_full, os.strerror(errno.ENOSPC))]
+)
+@pytest.mark.parametrize("where", ["save", "fsync"])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None], reason: str, where: str
+) -> None:
+    path = tmp_path / "checkpoints" / "last.pt"
+    save(path, recipe, Progress(3), {"network": {"w": torch.ones(2)}})
+    monkeypatch.setattr(*((torch, "save") if where == "save" else (os, "fsync")), fail)
+    with pytest.raises(CheckpointError, match=rf"last\.pt cannot be written: {reason}\. Make room and start it again"):
+        save(path, recipe, Progress(4), {"network": {"w": torch.zeros(2)}})
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    progress, states = load(path, recipe)
+    assert progress.step == 3 and torch.equal(states["network"]["w"], torch.ones(2))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("numbers", [2, 3_000_000])
+def test_a_full_disk_is_told(recipe: Recipe, tmp_path: Path, numbers: int) -> None:
+    (tmp_path / "last.tmp").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be written: the disk may be full"):
+        save(tmp_path / "last.pt", recipe, Progress(4), {"w": torch.zeros(numbers)})
+    assert not (tmp_path / "last.tmp").is_symlink() and not (tmp_path / "last.pt").exists()
+
+
+def test_a_disk_that_fills_up_elsewhere_is_told(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CurveLog, "write", fail_when_full)
+    with pytest.raises(CheckpointError, match=rf"run cannot be written: {os.strerror(errno.ENOSPC)}\. Make room"):
+        train(recipe, tmp_path / "run")
+
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(CurveLog, "write", fail)
+    with pytest.raises(PermissionError):
+        train(recipe, tmp_path / "run")
+
+
 def test_curves_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     log = CurveLog(tmp_path, "train")
     for step in (1, 2, 3):
@@ -250,6 +339,20 @@ def test_curves_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
         {"step": "2", "loss": "0.2"},
         {"step": "3", "loss": "9"},
     ]
+
+
+@pytest.mark.parametrize("left", [b"", b"12", b"1", b"12,0.", b"12,0.5,1.2", b"\0" * 40, b"12,0\0\0\r\n", b"\0\0\r\n13,0\0\xff"])
+def test_what_a_power_cut_left_of_a_line_is_passed_over(tmp_path: Path, left: bytes) -> None:
+    log = CurveLog(tmp_path, "train")
+    for step in (10, 11):
+        log.write(step, {"mse": step / 10, "ssim": 0.5})
+    before = columns(log.path)
+    log.path.write_bytes(log.path.read_bytes() + left)
+    CurveLog(tmp_path, "train", start=20).write(12, {"mse": 3, "ssim": 4})
+    assert columns(tmp_path / "train.csv") == [*before, {"step": "12", "mse": "3", "ssim": "4"}]
+    log.path.write_bytes(b"\0" * 50)
+    CurveLog(tmp_path, "train", start=20).write(13, {"mse": 3})
+    assert columns(tmp_path / "train.csv") == [{"step": "13", "mse": "3"}]
 
 
 def test_losses_that_begin_late_widen_the_table(tmp_path: Path) -> None:
@@ -370,6 +473,75 @@ def test_pairs_on_disk_teach_too(recipe: Recipe, tmp_path: Path) -> None:
     assert path is not None
     card = load_card(path)
     assert card.scores[0].input == 50 and "degraded" not in card.scores[0].protocol and "degradation" not in card.training
+
+
+NOISY = """
+method = "cbsn"
+[config]
+filters = 12
+num_module = 1
+tail_channels = 12
+[data]
+noisy = ["{folder}"]
+[train]
+steps = 2
+batch = 2
+patch = 40
+"""
+
+
+def test_noisy_photographs_teach_only_what_needs_no_truth(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "noisy.toml"
+    path.write_text(NOISY.format(folder=tmp_path / "photos"))
+    assert train(load_recipe(path, ["objective.supervised=false"]), tmp_path / "blind") is not None
+
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(loop, "load_data", fail)
+    nothing_clean = ["data.clean=[]", "data.validation=[]", f'data.noisy=["{tmp_path}/photos"]']
+    for hopeless in (load_recipe(path, ["objective.supervised=true"]), load_recipe(tmp_path / "tiny.toml", nothing_clean)):
+        with pytest.raises(SettingError, match="has noisy photographs alone, and its loss compares with clean ones"):
+            train(hopeless, tmp_path / "run")
+        with pytest.raises(SettingError, match=r"objective\.supervised=false .* data\.denoiser"):
+            rehearse(hopeless)
+    assert not (tmp_path / "run").exists()
+
+
+KERNELS = """
+method = "infwide"
+[config]
+feat = 4
+width = 4
+n_resblock = 1
+denoise = [4, 4, 4, 4]
+[data]
+clean = ["{folder}/photos"]
+degradation = "lowlight"
+validation_pairs = ["{folder}/set"]
+[degradation]
+margin = 18
+length = [3, 10]
+[train]
+steps = 1
+batch = 1
+patch = 40
+"""
+
+
+def test_photographs_whose_blur_is_not_known_are_not_validated_on(recipe: Recipe, tmp_path: Path) -> None:
+    for side in ("input", "target"):
+        (tmp_path / "set" / side).mkdir(parents=True)
+        PIL.Image.open(tmp_path / "photos" / "0.png").save(tmp_path / "set" / side / "0.png")
+    path = tmp_path / "kernels.toml"
+    path.write_text(KERNELS.format(folder=tmp_path))
+    with pytest.raises(SettingError, match=r"infwide needs the psf of each photograph, .* Give clean photographs"):
+        train(load_recipe(path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    known = load_recipe(path, ["data.validation_pairs=[]", f'data.validation=["{tmp_path}/photos"]'])
+    assert train(known, tmp_path / "run") is not None
 
 
 def test_two_processes_say_once_what_will_be(recipe: Recipe, tmp_path: Path) -> None:

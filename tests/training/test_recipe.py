@@ -4,13 +4,15 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restorekit.errors import SettingError, UnknownNameError
+from restorekit.errors import SettingError, UnknownNameError, UsageError
 from restorekit.methods.multi_output import MultiOutputConfig
+from restorekit.metrics import ssim
 from restorekit.training import load_recipe
-from restorekit.training.recipe import PairFolder, Stage, TrainSettings, pair_folder, shipped_recipes
+from restorekit.training.recipe import SMALLEST, PairFolder, Stage, TrainSettings, pair_folder, shipped_recipes
 from restorekit.training.schedule import learning_rate
 
 MINIMAL = """
@@ -75,6 +77,14 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
         ("train.schedule=steps", "needs a period of at least 1"),
         ("train.stages=[{until=5, patch=8, batch=1}, {until=5, patch=9, batch=1}]", "must end later than the one before"),
         ("train.stages=[{until=5, patch=8}]", "lacks the key 'batch'"),
+        ("report.log_every=0", "log_every, validate_every and checkpoint_every must be at least 1"),
+        ("report.validate_every=0", "must be at least 1"),
+        ("report.checkpoint_every=0", "must be at least 1"),
+        ("report.keep=-1", "keep, give_up_after and samples must not be negative"),
+        ("report.give_up_after=-1", "must not be negative"),
+        ("report.samples=-1", "must not be negative"),
+        ("report.validation_crop=5", "validation_crop must be 0, or at least 11"),
+        ("report.validation_crop=-64", "validation_crop must be 0, or at least 11"),
         ("nonsense", "not of the form key=value"),
         ("train.steps.more=1", "is a value, not a section"),
     ],
@@ -82,6 +92,24 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
 def test_what_does_not_fit_is_named(recipe: Path, assignment: str, message: str) -> None:
     with pytest.raises((SettingError, UnknownNameError), match=message):
         load_recipe(recipe, [assignment])
+
+
+def test_what_is_validated_is_at_least_as_large_as_scores_need(recipe: Path) -> None:
+    smallest = torch.rand(1, 3, SMALLEST, SMALLEST)
+    assert ssim(smallest, smallest) == pytest.approx(1)
+    with pytest.raises(UsageError):
+        ssim(smallest[..., 1:], smallest[..., 1:])
+    assert load_recipe(recipe, [f"validation_crop={SMALLEST}"]).report.validation_crop == SMALLEST
+
+
+def test_sizes_that_stages_overrule_are_not_set_alone(recipe: Path) -> None:
+    recipe.write_text(MINIMAL + "stages = [{ until = 5, patch = 16, batch = 4 }]\n")
+    for assignment in ("batch=2", "train.batch = 2", "patch=40", "train.patch=40"):
+        with pytest.raises(SettingError, match=r"mine\.toml has stages, .* train\.stages=\[\] leaves them out"):
+            load_recipe(recipe, [assignment])
+    assert load_recipe(recipe, ["batch=2", "patch=40", "train.stages=[]"]).train.size_at(0) == (2, 40)
+    assert load_recipe(recipe, ["stages=[{until=3, patch=8, batch=1}]", "batch=2"]).train.size_at(3) == (2, 128)
+    assert load_recipe(recipe, ["steps=4"]).train.size_at(0) == (4, 16)
 
 
 def test_the_digest_follows_the_contents(recipe: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from restorekit.degradations import get_degradation
 from restorekit.methods import get_method, list_methods
 from restorekit.training import load_recipe, train
 from restorekit.training.learner import Learner
@@ -60,6 +61,12 @@ def test_published_recipes_are_complete(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.preset == "paper" and recipe.train.ema == 0 and recipe.train.precision == "fp32"
     get_method(recipe.method).objective(recipe.method_config(), recipe.objective)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_degrade_by_what_there_is(name: str) -> None:
+    recipe = load_recipe(name)
+    assert get_degradation(recipe.data.degradation, recipe.degradation).margin >= 0
 
 
 @pytest.mark.slow

@@ -97,6 +97,23 @@ def test_weights_are_looked_for_beside_the_card_and_in_the_weights_folder(tmp_pa
         assert card.weights_path() == tmp_path / folder / "m.safetensors"
 
 
+@pytest.mark.parametrize("folder", ["weights", "models"])
+def test_a_link_to_a_card_finds_the_weights_of_the_card(tmp_path: Path, folder: str) -> None:
+    for name in ("weights", "models", "links"):
+        (tmp_path / name).mkdir()
+    entry = WeightsEntry("m.safetensors", "", 0)
+    link = tmp_path / "links" / "m.toml"
+    (tmp_path / "models" / "m.toml").touch()
+    link.symlink_to("../models/m.toml")
+    card = Card("m", "multi-output", ("deblur",), {}, link, weights=entry)
+    with pytest.raises(CardError, match=r"are missing"):
+        card.weights_path()
+    (tmp_path / folder / "m.safetensors").touch()
+    assert card.weights_path().samefile(tmp_path / folder / "m.safetensors")
+    (tmp_path / "links" / "m.safetensors").touch()
+    assert card.weights_path() == tmp_path / "links" / "m.safetensors"
+
+
 def test_card_errors_are_not_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(CardError) as caught:
         read_card(write(tmp_path, MINIMAL + "[config]\nwidht = 8\n"))

@@ -32,6 +32,14 @@ def test_a_network_comes_back_with_its_weights_ready_to_run(card_path: Path) -> 
     assert (about["name"], about["licence"], about["config"]["width"]) == ("tiny", "CC0-1.0", 4)
 
 
+def test_a_link_to_a_card_is_as_good_as_the_card(card_path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "mine.toml"
+    link.symlink_to(card_path)
+    expected = load_network(load_card(card_path)).state_dict()
+    found = load_network(load_card(link)).state_dict()
+    assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
+
+
 def test_half_precision_weights_are_stored_as_they_are_and_loaded_as_float32(card_path: Path, tmp_path: Path) -> None:
     card = load_card(card_path)
     state = {key: value.to(torch.bfloat16) for key, value in load_network(card).state_dict().items()}

@@ -137,6 +137,7 @@ class DownsampledInvariance:
         self.ramp = ramp
         self.seed = seed
         self.supervised = supervised
+        self.self_supervised = not supervised
         self.blind_share = blind_share
         self.blind_weight = blind_weight
         self._calls = 0
