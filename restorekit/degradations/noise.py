@@ -44,6 +44,11 @@ class NoiseSettings:
         luma: how much the fine grain of the noise is softened (negative, to -1) or sharpened (positive).
         chroma: share of the colour noise that the camera's denoising smooths.
         chroma_blur: standard deviation of that smoothing, in pixels.
+        plain: share of photographs that have Gaussian noise on their display values instead, as scans, enlarged pictures and most
+            experiments have.
+        plain_sigma: standard deviation of that, 1 being white, log-uniform.
+        plain_grain: standard deviation in pixels of the blur that makes its grain coarse; 0 for white noise.
+        plain_grey: share of its variance that all colours have in common.
         jpeg_probability: share of photographs saved as JPEG; the others are rounded to 8 bit.
         jpeg_quality: range of JPEG qualities.
     """
@@ -61,6 +66,10 @@ class NoiseSettings:
     luma: tuple[float, float] = (-0.9, 0.2)
     chroma: tuple[float, float] = (0.5, 1.0)
     chroma_blur: tuple[float, float] = (0.8, 3.0)
+    plain: float = 0.0
+    plain_sigma: tuple[float, float] = (0.01, 0.3)
+    plain_grain: tuple[float, float] = (0.0, 1.2)
+    plain_grey: tuple[float, float] = (0.0, 1.0)
     jpeg_probability: float = 0.4
     jpeg_quality: tuple[int, int] = (80, 98)
 
@@ -75,6 +84,10 @@ class NoiseSettings:
             raise ValueError("read must not be negative, and grey must lie above 0.18 ** contrast and below 1")
         if self.luma[0] < -1 or not 0 <= self.chroma[0] <= self.chroma[1] <= 1 or self.chroma_blur[1] > 3:
             raise ValueError("luma must be at least -1, chroma between 0 and 1 and chroma_blur at most 3")
+        if not 0 <= self.plain <= 1 or self.plain_sigma[0] <= 0:
+            raise ValueError("plain must lie in [0, 1] and plain_sigma be above 0")
+        if self.plain_grain[0] < 0 or not 0 <= self.plain_grey[0] <= self.plain_grey[1] <= 1:
+            raise ValueError("plain_grain must not be negative, and plain_grey lie between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -152,7 +165,11 @@ class Noise:
         settings, m = self.settings, self.margin
         camera = Camera.draw(settings, clean.shape[0], generator).to(clean.device)
         target = clean[..., m:-m, m:-m].contiguous()
-        noisy = target + camera_noise(clean, camera, generator)[..., m:-m, m:-m]
+        noise = camera_noise(clean, camera, generator)
+        if settings.plain:
+            chosen = uniform(generator, (clean.shape[0], 1, 1, 1)) < settings.plain
+            noise = torch.where(chosen.to(clean.device), plain_noise(clean, settings, generator), noise)
+        noisy = target + noise[..., m:-m, m:-m]
         file = SensorSettings(jpeg_probability=settings.jpeg_probability, jpeg_quality=settings.jpeg_quality)
         return Pair(save_to_file(noisy, file, generator), target)
 
@@ -165,6 +182,18 @@ def camera_noise(image: Tensor, camera: Camera, generator: Generator) -> Tensor:
     grain = demosaic(grain * (camera.shot * mosaic(raw) + camera.read**2).sqrt(), camera.demosaic)
     exposed = (linear + torch.einsum("bij,bjhw->bihw", camera.matrix, grain)).clamp_(0, 1)
     return _denoised(tone(exposed, camera.contrast, camera.grey) - image, camera)
+
+
+def plain_noise(image: Tensor, settings: NoiseSettings, generator: Generator) -> Tensor:
+    """Gaussian noise for ``(B, 3, H, W)``, whatever is on it; ``generator`` is on the CPU."""
+    shape = (image.shape[0], 1, 1, 1)
+    sigma = log_uniform(generator, shape, *settings.plain_sigma).to(image.device)
+    grain = uniform(generator, shape[:2], *settings.plain_grain).clamp_min(0.1).to(image.device)  # 0.1 pixels change nothing
+    grey = uniform(generator, shape, *settings.plain_grey).to(image.device)
+    source = device_generator(generator, image.device)
+    own, common = (torch.empty_like(part).normal_(generator=source) for part in (image, image[:, :1]))
+    noise = gaussian_blur2d((1 - grey).sqrt() * own + grey.sqrt() * common, (9, 9), grain.expand(-1, 2))
+    return sigma * noise / noise.std((1, 2, 3), keepdim=True)
 
 
 def _denoised(noise: Tensor, camera: Camera) -> Tensor:

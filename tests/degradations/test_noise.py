@@ -138,6 +138,34 @@ def test_shadows_are_as_quiet_as_those_of_real_photographs() -> None:
     assert 0.3 < (light / middle).min() < 0.57 < 0.8 < (light / middle).max() < 1.3
 
 
+def noise_of(**settings: object) -> Tensor:
+    made = Noise(from_table(NoiseSettings, {"plain": 1.0, "jpeg_probability": 0.0, **settings}, "here"))
+    pair = degrade_image(made, torch.full((4, 3, 256, 256), 0.5), seeded_generator(1))
+    return pair.input - pair.target
+
+
+def test_plain_noise_is_as_strong_as_it_says_and_white() -> None:
+    noise = noise_of(plain_sigma=[0.05, 0.05], plain_grain=[0, 0], plain_grey=[0, 0])
+    assert torch.allclose(noise.std((1, 2, 3)), torch.tensor(0.05), rtol=0.01)
+    assert correlation(noise[0, :, 1:], noise[0, :, :-1]).abs().max() < 0.02
+    assert correlation(noise[:, 0], noise[:, 1]).abs().max() < 0.02
+
+
+def test_plain_noise_has_grain_and_common_colour() -> None:
+    noise = noise_of(plain_sigma=[0.05, 0.05], plain_grain=[1, 1], plain_grey=[0.6, 0.6])
+    assert torch.allclose(noise.std((1, 2, 3)), torch.tensor(0.05), rtol=0.01)
+    # Two Gaussians of one pixel, a pixel apart, have exp(-1/4) in common.
+    assert torch.allclose(correlation(noise[0, :, 1:], noise[0, :, :-1]), torch.tensor(0.779), atol=0.03)
+    assert torch.allclose(correlation(noise[:, 0], noise[:, 1]), torch.tensor(0.6), atol=0.03)
+
+
+def test_a_share_has_plain_noise_and_the_others_that_of_cameras() -> None:
+    settings = NoiseSettings(plain=0.3, plain_sigma=(0.2, 0.2), iso=(100.0, 100.0), full_well=(60000.0, 60000.0))
+    pair = degrade_image(Noise(settings), torch.full((200, 3, 24, 24), 0.5), seeded_generator(2))
+    strong = ((pair.input - pair.target).std((1, 2, 3)) > 0.1).float().mean()
+    assert 0.2 < float(strong) < 0.4
+
+
 class TestNoise:
     @pytest.fixture
     def clean(self) -> Tensor:
@@ -167,6 +195,10 @@ class TestNoise:
             {"luma": [-2, 0]},
             {"chroma": [0, 2]},
             {"chroma_blur": [1, 9]},
+            {"plain": 2},
+            {"plain_sigma": [0, 1]},
+            {"plain_grain": [-1, 0]},
+            {"plain_grey": [0, 2]},
         ],
     )
     def test_settings_that_do_not_hold(self, table: dict[str, object]) -> None:
