@@ -101,7 +101,9 @@ TASKS = {
         inputs=("psf",),
     ),
     "denoise": Task(
-        (Trial("camera noise", "noise", {"iso": [500, 12_800], "luma": [-1.0, -0.05]}),), ("nlm", "tv"), "clean, left alone"
+        (Trial("camera noise", "noise", {"iso": [500, 12_800], "luma": [-1.0, -0.05], "plain": 0.0}),),
+        ("nlm", "tv"),
+        "clean, left alone",
     ),
     "derain": Task((Trial("rain", "rain"),), ("tv",)),
     "desnow": Task((Trial("snow", "snow"),), ("tv",)),

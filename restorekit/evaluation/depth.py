@@ -72,7 +72,7 @@ def evaluate_depth(
         ImageError: for a file that is no depth map.
     """
     protocol = protocol or DepthProtocol()
-    pairs = find_pairs(Path(predictions), Path(truths), _is_depth_map)
+    pairs = find_pairs(Path(predictions), Path(truths), _holds_depth)
     scores = []
     for number, pair in enumerate(pairs, 1):
         predicted, truth = (_tensor(read_depth(path, scale)) for path in pair.files)
@@ -95,8 +95,11 @@ def evaluate_depth(
     return Report(protocol, _NAMES, ("predicted",), tuple(scores))
 
 
-def _is_depth_map(path: Path) -> bool:
-    return path.suffix.lower() in _ARRAYS or images.is_image_path(path)
+def _holds_depth(path: Path) -> bool:
+    """Whether a file is a depth map: a picture beside an array of its name only shows what that holds."""
+    if path.suffix.lower() in _ARRAYS:
+        return True
+    return images.is_image_path(path) and not any(path.with_suffix(suffix).is_file() for suffix in _ARRAYS)
 
 
 def _read_array(path: Path) -> NDArray[np.float32]:

@@ -80,13 +80,15 @@ def export(
     Raises:
         SettingError: for a size, opset or part that cannot be.
         UnknownNameError: for another precision.
-        UsageError: for int8 without photographs, photographs without int8, or int8 for a part.
+        UsageError: for a name that is not an ONNX file's, int8 without photographs, photographs without int8, or int8 for a part.
         ImageError: for a photograph that cannot be read.
         CardError: if the card's weights cannot be used, its network cannot be exported, or the file cannot be written.
         NumericalError: if the graph does not give PyTorch's numbers.
     """
     from restorekit.images.atomic import replacing
 
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"{path} is no name for an ONNX file", "Give it one that ends in .onnx")
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
     if opset < LEAST_OPSET:
@@ -105,6 +107,7 @@ def export(
         method, config, network, card.name, card, size=size, opset=opset, precision=precision, part=part, photographs=photographs
     )
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.write(data)
     except OSError as error:
@@ -202,8 +205,11 @@ def _sizes(method: Method[Any], config: Any, size: tuple[int, int] | None) -> li
             raise SettingError(f"both sides must be multiples of {tiling.multiple}, not {size[0]}x{size[1]}")
         if longest is not None and max(size) > longest:
             raise SettingError(f"{method.name} can be exported for sides of at most {longest}, not {max(size)}")
-        if (own := method.own_size(config, *size)) is not None and any(side % 32 for side in size):
-            raise SettingError(f"both sides must be multiples of 32, not {size[0]}x{size[1]}", f"Take {own[0]}x{own[1]}")
+        if method.own_size(config, *size) not in (None, size):
+            near = _steady_size(method, config, size)
+            raise SettingError(
+                f"{method.name} brings photographs of {size[0]}x{size[1]} to another size", f"Take {near[0]}x{near[1]}"
+            )
         return [size]
     own = method.own_size(config, 480, 640)
     if own is not None:
@@ -222,7 +228,17 @@ def _usual_size(method: Method[Any], config: Any) -> tuple[int, int]:
     """Rows and columns of a tile as the engine may cut it."""
     block, most = method.tiling(config).multiple, method.longest_exported_side(config) or 256
     side = min(256, most) // block * block
-    return method.own_size(config, side, side) or (side, side)
+    return _steady_size(method, config, (side, side))
+
+
+def _steady_size(method: Method[Any], config: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """The size that photographs of ``size`` are brought to, or one that is left alone near it; ``size`` where any will do."""
+    for _ in range(8):
+        own = method.own_size(config, *size)
+        if own in (None, size):
+            break
+        size = own
+    return size
 
 
 def _shown(method: Method[Any], photograph: NDArray[np.float32], size: tuple[int, int]) -> dict[str, Tensor]:

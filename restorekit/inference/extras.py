@@ -62,4 +62,4 @@ def _as_array(value: Any) -> NDArray[np.float32]:
 
 
 _READERS: dict[str, Callable[[Any], NDArray[np.float32]]] = {"psf": _read_psf}
-_REMEDIES = {"psf": "Give psf=..., or --kernel PSF.png on the command line"}
+_REMEDIES = {"psf": "Give psf=..., or on the command line --kernel PSF.png, for evaluate --psf"}

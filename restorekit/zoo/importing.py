@@ -123,7 +123,7 @@ def recognise(candidates: Iterable[Found], methods: Sequence[Method[Any]], name:
         if matches:
             fitting = ", ".join(match.method.name for match in matches)
             raise CheckpointError(f"{name} fits more than one method: {fitting}", "Choose one with --method")
-        if largest is None or len(found.tensors) > len(largest.tensors):
+        if largest is None or len(found.tensors) >= len(largest.tensors):  # of as many, the one whose wrapping is off
             largest = found
             reasons = {m.name: answer for m, answer in zip(methods, answers, strict=True) if isinstance(answer, CheckpointError)}
     if largest is None:
