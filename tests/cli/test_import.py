@@ -116,7 +116,7 @@ class TestKernel:
         assert result.exit_code == 2
         assert result.stderr == (
             "restorekit: the method infwide needs the blur kernel (PSF) of each photograph. "
-            "Give psf=..., or --kernel PSF.png on the command line.\n"
+            "Give psf=..., or on the command line --kernel PSF.png, for evaluate --psf.\n"
         )
 
     def test_must_be_one(self, run: Run, photo: Path, infwide: str) -> None:

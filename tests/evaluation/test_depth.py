@@ -52,6 +52,12 @@ def test_scores_are_those_of_the_metric(folders: tuple[Path, Path]) -> None:
     assert report.summary()["rmse"].worst >= report.summary()["rmse"].mean
 
 
+def test_a_picture_beside_an_array_is_not_scored(folders: tuple[Path, Path]) -> None:
+    plain = evaluate_depth(*folders)
+    save_png(folders[0] / "a.png", np.full((30, 40), 9, np.float32))
+    assert evaluate_depth(*folders).scores == plain.scores
+
+
 def test_inverse_and_smaller_predictions(folders: tuple[Path, Path]) -> None:
     for name in ("a", "b"):
         inverse = 1 / cv2.resize(scene(), (20, 15), interpolation=cv2.INTER_AREA)

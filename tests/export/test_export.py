@@ -413,6 +413,24 @@ def test_properties_tell_what_a_user_must_know(model: Path) -> None:
     assert told["value_range"] == [0.0, 1.0] and told["multiple"] == 2 and told["extra_inputs"] == []
 
 
+def test_a_size_that_is_left_alone_is_named_for_one_that_is_not() -> None:
+    method = get_method("dcpi-depth")
+    config = method.presets["compact"]
+    with pytest.raises(SettingError, match="Take") as refused:
+        _sizes(method, config, (256, 256))
+    height, width = map(int, str(refused.value).rpartition("Take ")[2].rstrip(".").split("x"))
+    assert method.own_size(config, height, width) == (height, width)
+    assert _sizes(method, config, (height, width)) == [(height, width)]
+
+
+def test_folders_are_made_and_names_of_other_files_refused(card: Path, tmp_path: Path) -> None:
+    export(load_card(card), tmp_path / "new" / "folder" / "x.onnx", size=(64, 64))
+    assert (tmp_path / "new" / "folder" / "x.onnx").is_file()
+    with pytest.raises(UsageError, match=r"ends in \.onnx"):
+        export(load_card(card), tmp_path / "card.toml", size=(64, 64))
+    assert not (tmp_path / "card.toml").exists()
+
+
 def test_settings_that_cannot_be(card: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="multiples of 2"):
         export(load_card(card), tmp_path / "x.onnx", size=(63, 64))

@@ -286,6 +286,11 @@ class TestHostile:
         torch.save(state, "odd.pth")
         self.refused("odd.pth", r"nearest is multi-output: .*middle_blks\.0\.beta.* It holds \d+ tensors, such as .*intro")
 
+    def test_the_nearest_method_of_what_is_wrapped(self, state: State) -> None:
+        del state["middle_blks.0.beta"]
+        torch.save({"state_dict": prefixed(state, "module.")}, "odd.pth")
+        self.refused("odd.pth", r"nearest is multi-output: .*middle_blks\.0\.beta")
+
     def test_one_key_too_many(self, state: State) -> None:
         torch.save({**state, "extra.weight": torch.zeros(3)}, "odd.pth")
         self.refused("odd.pth", r"nearest is multi-output: not known: extra\.weight")
