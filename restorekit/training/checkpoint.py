@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -47,8 +48,9 @@ def save(path: Path, recipe: Recipe, progress: Progress, states: dict[str, Any])
 def cannot_go_on(path: Path, error: Exception) -> CheckpointError:
     """What to say where a file of a run cannot be written."""
     reason = getattr(error, "strerror", None) or "the disk may be full"
+    first = "Make room" if getattr(error, "errno", errno.ENOSPC) == errno.ENOSPC else "Check its folder"
     return CheckpointError(
-        f"{path} cannot be written: {reason}", "See to that and start it again: it goes on from its last checkpoint"
+        f"{path} cannot be written: {reason}", f"{first} and start it again: it goes on from its last checkpoint"
     )
 
 
