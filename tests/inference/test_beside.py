@@ -13,7 +13,7 @@ from restorekit import images
 from restorekit.images import Image
 from restorekit.inference.folder import Batch, Products
 from restorekit.inference.inputs import Job, Plan, plan
-from tests.inference.test_folder import Calls, batch, save, statuses, value_of, with_extras
+from tests.inference.test_folder import Calls, batch, statuses, value_of, with_extras
 
 
 def brighter(image: Image, job: Job) -> Products:
@@ -21,18 +21,6 @@ def brighter(image: Image, job: Job) -> Products:
     grey = Image(np.full((image.height, image.width, 1), 90, np.uint16))
     made = image.replace_pixels(image.pixels + 100)
     return Products(made, (made, made), {"spread": grey})
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    for number in range(4):
-        save(tmp_path / "in" / f"{number}.png", number)
-    return tmp_path / "in"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
 
 
 @pytest.fixture

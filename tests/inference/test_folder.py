@@ -22,15 +22,10 @@ from restorekit.inference import folder
 from restorekit.inference.folder import Batch, Compute, Outcome, Products, exit_code
 from restorekit.inference.inputs import Job, plan
 from restorekit.inference.journal import FILE_NAME, Journal
+from tests.inference.conftest import save
 
 PATIENCE = 10.0
 """Seconds until a thread that does not come is given up."""
-
-
-def save(path: Path, value: int = 10) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PillowImage.new("RGB", (8, 6), (value, value, value)).save(path)
-    return path
 
 
 def value_of(path: Path) -> int:
@@ -62,18 +57,6 @@ def batch(source: Path, out: Path, settings: dict[str, Any] | None = None, **opt
 
 def statuses(outcomes: list[Outcome]) -> list[str]:
     return [outcome.status for outcome in outcomes]
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    for number in range(4):
-        save(tmp_path / "in" / f"{number}.png", number)
-    return tmp_path / "in"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
 
 
 def test_every_image_gets_its_result_and_the_observer_hears_of_all(source: Path, out: Path) -> None:

@@ -1,93 +1,20 @@
 from __future__ import annotations
 
-import csv
-import errno
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import PIL.Image
 import pytest
 import torch
 from torch import nn
 
 from restorekit import devices
-from restorekit.data import SyntheticBatches
 from restorekit.errors import CheckpointError, NumericalError, SettingError, UnknownNameError
-from restorekit.methods import Batch, get_method
+from restorekit.methods import get_method
 from restorekit.training import Hardware, Recipe, idle, load_recipe, loop, rehearse, train
-from restorekit.training.checkpoint import Progress, load, save
-from restorekit.training.ema import Ema
-from restorekit.training.log import CurveLog
 from restorekit.training.report import Reporter
 from restorekit.zoo import load_card, load_network
-
-RECIPE = """
-method = "multi-output"
-[config]
-width = 4
-enc_blk_nums = [1]
-dec_blk_nums = [1]
-n_heads = 2
-[data]
-clean = ["{folder}"]
-validation = ["{folder}"]
-[degradation]
-margin = 6
-length = [2, 6]
-[train]
-steps = 8
-batch = 2
-patch = 24
-ema = 0.5
-[report]
-log_every = 1
-checkpoint_every = 2
-validate_every = 4
-samples = 1
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Recipe:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = PIL.Image.fromarray(rng.integers(0, 256, (18, 20, 3), dtype=np.uint8))
-        coarse.resize((80, 72), PIL.Image.Resampling.BICUBIC).save(folder / f"{index}.png")
-    path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE.format(folder=folder))
-    return load_recipe(path)
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Reporter):
-    """Ends the run as a kill would, in the middle of things."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def logged(self, step: int, values: dict[str, float]) -> None:
-        if step == self.step:
-            raise KilledError
-
-
-def weights(card: Path | None) -> dict[str, torch.Tensor]:
-    assert card is not None
-    return load_network(load_card(card)).state_dict()
-
-
-def columns(path: Path, *leave_out: str) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return [{k: v for k, v in row.items() if k not in leave_out} for row in csv.DictReader(file)]
+from tests.training.conftest import KillAt, KilledError, columns, poison, weights
 
 
 def test_a_run_leaves_card_weights_curves_and_pictures(recipe: Recipe, tmp_path: Path) -> None:
@@ -124,55 +51,6 @@ def test_a_finished_run_started_again_does_nothing(recipe: Recipe, tmp_path: Pat
     before = weights(card)
     again = train(recipe, tmp_path / "run", reporter=KillAt(1))
     assert again == card and all(torch.equal(before[key], value) for key, value in weights(again).items())
-
-
-def test_another_recipe_is_not_continued_unless_it_only_reports_otherwise(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(KilledError):
-        train(recipe, tmp_path / "run", reporter=KillAt(3))
-    path = tmp_path / "tiny.toml"
-    with pytest.raises(CheckpointError, match=r"differs in train\.learning_rate"):
-        train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run")
-    train(load_recipe(path, ["report.validate_every=8", "data.memory=1", "data.validation=[]"]), tmp_path / "run")
-    train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run", resume=False)
-
-
-def test_a_run_that_starts_afresh_leaves_nothing_of_the_one_before(recipe: Recipe, tmp_path: Path) -> None:
-    keeping = load_recipe(tmp_path / "tiny.toml", ["report.keep=2", "train.learning_rate=0.01"])
-    train(keeping, tmp_path / "run")
-    with pytest.raises(KilledError):
-        train(recipe, tmp_path / "run", resume=False, reporter=KillAt(1))
-    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
-    resumed, whole = weights(train(recipe, tmp_path / "run")), weights(train(recipe, tmp_path / "whole"))
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-
-
-@pytest.mark.parametrize(
-    ("change", "best"),
-    [
-        ("report.validation_crop=24", False),
-        ("report.validation_seed=1", False),
-        ("data.validation=[]", False),
-        ("data.validation_depth=[]", True),
-        ("report.validate_every=2", True),
-        ("data.memory=1", True),
-    ],
-)
-def test_what_was_best_by_other_validations_is_no_more(recipe: Recipe, tmp_path: Path, change: str, best: bool) -> None:
-    save(tmp_path / "last.pt", recipe, Progress(3, 1.5, 20.0, 2), {})
-    assert load(tmp_path / "last.pt", recipe)[0] == Progress(3, 1.5, 20.0, 2)
-    progress, _ = load(tmp_path / "last.pt", load_recipe(tmp_path / "tiny.toml", [change]))
-    assert progress == (Progress(3, 1.5, 20.0, 2) if best else Progress(3, 1.5))
-
-
-def test_the_best_of_other_validations_is_beaten_by_the_first(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(KilledError):
-        train(recipe, tmp_path / "run", reporter=KillAt(7))
-    path = tmp_path / "run" / "checkpoints" / "last.pt"
-    states = torch.load(path, weights_only=True)
-    states["progress"]["best"] = 1e3
-    torch.save(states, path)
-    card = train(load_recipe(tmp_path / "tiny.toml", ["report.validation_crop=40"]), tmp_path / "run")
-    assert card is not None and load_card(card).training["steps"] == 8
 
 
 def test_a_run_starts_from_the_weights_of_a_card(recipe: Recipe, tmp_path: Path) -> None:
@@ -259,114 +137,6 @@ def test_devices_that_are_not_here_are_told(
         Hardware(name).fabric("fp32")
 
 
-def test_ema_is_a_running_mean_that_starts_fast() -> None:
-    network = nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        network.weight.fill_(0)
-        ema = Ema(network, 0.9)
-        network.weight.fill_(1)
-        ema.update(network, 0)
-        assert ema.network.weight.item() == pytest.approx(0.9)  # decay (1 + 0) / (10 + 0)
-        network.weight.fill_(2)
-        ema.update(network, 1000)
-        assert ema.network.weight.item() == pytest.approx(0.9 * 0.9 + 0.1 * 2)
-
-
-def test_damaged_checkpoints_are_refused(recipe: Recipe, tmp_path: Path) -> None:
-    path = tmp_path / "last.pt"
-    save(path, recipe, Progress(3, 1.5, 20.0), {"network": {"w": torch.ones(2)}})
-    progress, states = load(path, recipe)
-    assert progress == Progress(3, 1.5, 20.0) and torch.equal(states["network"]["w"], torch.ones(2))
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
-        load(path, recipe)
-
-
-def fail_as_torch(*_: object) -> None:
-    raise RuntimeError("basic_ios::clear: iostream error")
-
-
-def fail_when_full(*_: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.mark.parametrize(
-    ("fail", "reason"), [(fail_as_torch, "the disk may be full"), (fail_when_full, os.strerror(errno.ENOSPC))]
-)
-@pytest.mark.parametrize("where", ["save", "fsync"])
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None], reason: str, where: str
-) -> None:
-    path = tmp_path / "checkpoints" / "last.pt"
-    save(path, recipe, Progress(3), {"network": {"w": torch.ones(2)}})
-    monkeypatch.setattr(*((torch, "save") if where == "save" else (os, "fsync")), fail)
-    with pytest.raises(CheckpointError, match=rf"last\.pt cannot be written: {reason}\. Make room and start it again"):
-        save(path, recipe, Progress(4), {"network": {"w": torch.zeros(2)}})
-    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
-    progress, states = load(path, recipe)
-    assert progress.step == 3 and torch.equal(states["network"]["w"], torch.ones(2))
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
-@pytest.mark.parametrize("numbers", [2, 3_000_000])
-def test_a_full_disk_is_told(recipe: Recipe, tmp_path: Path, numbers: int) -> None:
-    (tmp_path / "last.tmp").symlink_to("/dev/full")
-    with pytest.raises(CheckpointError, match=r"last\.pt cannot be written: the disk may be full"):
-        save(tmp_path / "last.pt", recipe, Progress(4), {"w": torch.zeros(numbers)})
-    assert not (tmp_path / "last.tmp").is_symlink() and not (tmp_path / "last.pt").exists()
-
-
-def test_a_disk_that_fills_up_elsewhere_is_told(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CurveLog, "write", fail_when_full)
-    with pytest.raises(CheckpointError, match=rf"run cannot be written: {os.strerror(errno.ENOSPC)}\. Make room"):
-        train(recipe, tmp_path / "run")
-
-    def fail(*_: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(CurveLog, "write", fail)
-    with pytest.raises(PermissionError):
-        train(recipe, tmp_path / "run")
-
-
-def test_curves_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
-    log = CurveLog(tmp_path, "train")
-    for step in (1, 2, 3):
-        log.write(step, {"loss": step / 10})
-    CurveLog(tmp_path, "train", start=2).write(3, {"loss": 9})
-    assert columns(tmp_path / "train.csv") == [
-        {"step": "1", "loss": "0.1"},
-        {"step": "2", "loss": "0.2"},
-        {"step": "3", "loss": "9"},
-    ]
-
-
-@pytest.mark.parametrize("left", [b"", b"12", b"1", b"12,0.", b"12,0.5,1.2", b"\0" * 40, b"12,0\0\0\r\n", b"\0\0\r\n13,0\0\xff"])
-def test_what_a_power_cut_left_of_a_line_is_passed_over(tmp_path: Path, left: bytes) -> None:
-    log = CurveLog(tmp_path, "train")
-    for step in (10, 11):
-        log.write(step, {"mse": step / 10, "ssim": 0.5})
-    before = columns(log.path)
-    log.path.write_bytes(log.path.read_bytes() + left)
-    CurveLog(tmp_path, "train", start=20).write(12, {"mse": 3, "ssim": 4})
-    assert columns(tmp_path / "train.csv") == [*before, {"step": "12", "mse": "3", "ssim": "4"}]
-    log.path.write_bytes(b"\0" * 50)
-    CurveLog(tmp_path, "train", start=20).write(13, {"mse": 3})
-    assert columns(tmp_path / "train.csv") == [{"step": "13", "mse": "3"}]
-
-
-def test_losses_that_begin_late_widen_the_table(tmp_path: Path) -> None:
-    log = CurveLog(tmp_path, "train")
-    log.write(1, {"mse": 0.5})
-    log.write(2, {"mse": 0.25, "gan": 1.0})
-    log.write(3, {"mse": 0.125})
-    assert columns(tmp_path / "train.csv") == [
-        {"step": "1", "mse": "0.5", "gan": ""},
-        {"step": "2", "mse": "0.25", "gan": "1"},
-        {"step": "3", "mse": "0.125", "gan": ""},
-    ]
-
-
 class StopAt(Reporter):
     """Presses Ctrl-C."""
 
@@ -415,17 +185,6 @@ def test_stages_grow_the_crops(recipe: Recipe, tmp_path: Path) -> None:
     assert card.training["pairs"] == staged.train.pairs_before(card.training["steps"])
 
 
-def poison(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
-    """The inputs of these steps are no numbers."""
-    original = SyntheticBatches.batch
-
-    def poisoned(self: SyntheticBatches, step: int, count: int, patch: int) -> Batch:
-        batch = original(self, step, count, patch)
-        return Batch(batch.input * float("nan"), batch.target, batch.extras) if step in steps else batch
-
-    monkeypatch.setattr(SyntheticBatches, "batch", poisoned)
-
-
 def test_one_bad_step_is_passed_over(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[tuple[int, int]] = []
 
@@ -437,12 +196,6 @@ def test_one_bad_step_is_passed_over(recipe: Recipe, tmp_path: Path, monkeypatch
     result = weights(train(recipe, tmp_path / "run", reporter=Listener()))
     assert heard == [(3, 1), (4, 2)]
     assert all(value.isfinite().all() for value in result.values())
-
-
-def test_old_checkpoints_are_kept_as_asked(recipe: Recipe, tmp_path: Path) -> None:
-    train(load_recipe(tmp_path / "tiny.toml", ["report.keep=2"]), tmp_path / "run")
-    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
-    assert names == ["last.pt", "step-00000006.pt", "step-00000008.pt"]
 
 
 def test_a_rehearsal_tells_and_leaves_nothing(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,100 +295,3 @@ def test_photographs_whose_blur_is_not_known_are_not_validated_on(recipe: Recipe
     assert not (tmp_path / "run").exists()
     known = load_recipe(path, ["data.validation_pairs=[]", f'data.validation=["{tmp_path}/photos"]'])
     assert train(known, tmp_path / "run") is not None
-
-
-def test_two_processes_say_once_what_will_be(recipe: Recipe, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "restorekit", "train", str(tmp_path / "tiny.toml"), "--device", "cpu", "--devices", "2"]
-    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and (done.stdout + done.stderr).count("Time:") == 1, done.stderr
-
-
-def test_two_processes_learn_what_one_does(recipe: Recipe, tmp_path: Path) -> None:
-    whole = weights(train(recipe, tmp_path / "whole"))
-    command = [sys.executable, "-m", "restorekit", "train", str(tmp_path / "tiny.toml"), "--device", "cpu", "--devices", "2"]
-    done = subprocess.run([*command, "-o", str(tmp_path / "two")], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    shared = weights(tmp_path / "two" / "tiny.toml")
-    assert all(torch.allclose(whole[key], shared[key], atol=1e-5) for key in whole)
-    assert columns(tmp_path / "two" / "validation.csv")[-1]["step"] == "8"
-
-
-STOPPED = """
-import signal, sys
-from pathlib import Path
-from restorekit.training import load_recipe
-from restorekit.training.loop import Hardware, train
-from restorekit.training.report import Reporter
-
-class StopAt(Reporter):
-    def logged(self, step, values):
-        if step == 3:
-            signal.raise_signal(signal.SIGINT)
-    def stopped(self, step):
-        print("stopped", step)
-
-train(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), hardware=Hardware("cpu", 2), reporter=StopAt())
-"""
-"""Ctrl-C for one process of two: as the other's reporter tells nothing, it is not asked."""
-
-
-def test_two_processes_stop_together_when_one_is_asked_to(recipe: Recipe, tmp_path: Path) -> None:
-    whole = weights(train(recipe, tmp_path / "whole"))
-    (tmp_path / "stopped.py").write_text(STOPPED)
-    command = [sys.executable, str(tmp_path / "stopped.py"), str(tmp_path / "tiny.toml"), str(tmp_path / "two")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and done.stdout.split() == ["stopped", "3"], done.stderr
-    resumed = weights(train(recipe, tmp_path / "two"))
-    assert all(torch.allclose(whole[key], resumed[key], atol=1e-5) for key in whole)
-
-
-ADVERSARIAL = """
-method = "rrformer"
-[config]
-dim = 8
-depths = [1]
-heads = [2]
-n_feats = 8
-hyper_levels = 1
-[objective]
-lambda_gan = 0.01
-gan_from = 2
-discriminator = "disc_patch"
-[data]
-clean = ["{folder}"]
-degradation = "reflection"
-[train]
-steps = 5
-batch = 2
-patch = 64
-learning_rate = 1e-3
-clip = 1.0
-[report]
-log_every = 1
-checkpoint_every = 1
-"""
-
-
-def test_a_discriminator_learns_beside_the_network_and_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
-    path = tmp_path / "gan.toml"
-    path.write_text(ADVERSARIAL.format(folder=tmp_path / "photos"))
-    adversarial = load_recipe(path)
-    whole = weights(train(adversarial, tmp_path / "whole"))
-    rows = columns(tmp_path / "whole" / "train.csv")
-    assert [bool(row["gan"] and row["discriminator"]) for row in rows] == [False, False, True, True, True]
-    with pytest.raises(KilledError):
-        train(adversarial, tmp_path / "killed", reporter=KillAt(4))
-    resumed = weights(train(adversarial, tmp_path / "killed"))
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    states = torch.load(tmp_path / "whole" / "checkpoints" / "last.pt", weights_only=True)
-    assert states["discriminator_optimiser"]["state"][0]["step"] == 3
-
-
-def test_a_discriminator_forgets_a_bad_step(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "gan.toml"
-    path.write_text(ADVERSARIAL.format(folder=tmp_path / "photos"))
-    poison(monkeypatch, 3)
-    train(load_recipe(path), tmp_path / "run")
-    states = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)
-    assert states["discriminator_optimiser"]["state"][0]["step"] == 2  # steps 2 and 4
-    assert all(value.isfinite().all() for part in ("discriminator", "network") for value in states[part].values())

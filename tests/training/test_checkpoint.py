@@ -1,0 +1,130 @@
+"""Checkpoints: whole or not at all, continued by the recipe that made them, and by no other."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from restorekit.errors import CheckpointError
+from restorekit.training import Recipe, load_recipe, train
+from restorekit.training.checkpoint import Progress, load, save
+from restorekit.training.log import CurveLog
+from restorekit.zoo import load_card
+from tests.training.conftest import KillAt, KilledError, weights
+
+
+def test_another_recipe_is_not_continued_unless_it_only_reports_otherwise(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "run", reporter=KillAt(3))
+    path = tmp_path / "tiny.toml"
+    with pytest.raises(CheckpointError, match=r"differs in train\.learning_rate"):
+        train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run")
+    train(load_recipe(path, ["report.validate_every=8", "data.memory=1", "data.validation=[]"]), tmp_path / "run")
+    train(load_recipe(path, ["train.learning_rate=0.5"]), tmp_path / "run", resume=False)
+
+
+def test_a_run_that_starts_afresh_leaves_nothing_of_the_one_before(recipe: Recipe, tmp_path: Path) -> None:
+    keeping = load_recipe(tmp_path / "tiny.toml", ["report.keep=2", "train.learning_rate=0.01"])
+    train(keeping, tmp_path / "run")
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "run", resume=False, reporter=KillAt(1))
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    resumed, whole = weights(train(recipe, tmp_path / "run")), weights(train(recipe, tmp_path / "whole"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "best"),
+    [
+        ("report.validation_crop=24", False),
+        ("report.validation_seed=1", False),
+        ("data.validation=[]", False),
+        ("data.validation_depth=[]", True),
+        ("report.validate_every=2", True),
+        ("data.memory=1", True),
+    ],
+)
+def test_what_was_best_by_other_validations_is_no_more(recipe: Recipe, tmp_path: Path, change: str, best: bool) -> None:
+    save(tmp_path / "last.pt", recipe, Progress(3, 1.5, 20.0, 2), {})
+    assert load(tmp_path / "last.pt", recipe)[0] == Progress(3, 1.5, 20.0, 2)
+    progress, _ = load(tmp_path / "last.pt", load_recipe(tmp_path / "tiny.toml", [change]))
+    assert progress == (Progress(3, 1.5, 20.0, 2) if best else Progress(3, 1.5))
+
+
+def test_the_best_of_other_validations_is_beaten_by_the_first(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(recipe, tmp_path / "run", reporter=KillAt(7))
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    states = torch.load(path, weights_only=True)
+    states["progress"]["best"] = 1e3
+    torch.save(states, path)
+    card = train(load_recipe(tmp_path / "tiny.toml", ["report.validation_crop=40"]), tmp_path / "run")
+    assert card is not None and load_card(card).training["steps"] == 8
+
+
+def test_damaged_checkpoints_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save(path, recipe, Progress(3, 1.5, 20.0), {"network": {"w": torch.ones(2)}})
+    progress, states = load(path, recipe)
+    assert progress == Progress(3, 1.5, 20.0) and torch.equal(states["network"]["w"], torch.ones(2))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        load(path, recipe)
+
+
+def fail_as_torch(*_: object) -> None:
+    raise RuntimeError("basic_ios::clear: iostream error")
+
+
+def fail_when_full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("fail", "reason"), [(fail_as_torch, "the disk may be full"), (fail_when_full, os.strerror(errno.ENOSPC))]
+)
+@pytest.mark.parametrize("where", ["save", "fsync"])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None], reason: str, where: str
+) -> None:
+    path = tmp_path / "checkpoints" / "last.pt"
+    save(path, recipe, Progress(3), {"network": {"w": torch.ones(2)}})
+    monkeypatch.setattr(*((torch, "save") if where == "save" else (os, "fsync")), fail)
+    with pytest.raises(CheckpointError, match=rf"last\.pt cannot be written: {reason}\. Make room and start it again"):
+        save(path, recipe, Progress(4), {"network": {"w": torch.zeros(2)}})
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    progress, states = load(path, recipe)
+    assert progress.step == 3 and torch.equal(states["network"]["w"], torch.ones(2))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("numbers", [2, 3_000_000])
+def test_a_full_disk_is_told(recipe: Recipe, tmp_path: Path, numbers: int) -> None:
+    (tmp_path / "last.tmp").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be written: the disk may be full"):
+        save(tmp_path / "last.pt", recipe, Progress(4), {"w": torch.zeros(numbers)})
+    assert not (tmp_path / "last.tmp").is_symlink() and not (tmp_path / "last.pt").exists()
+
+
+def test_a_disk_that_fills_up_elsewhere_is_told(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CurveLog, "write", fail_when_full)
+    with pytest.raises(CheckpointError, match=rf"run cannot be written: {os.strerror(errno.ENOSPC)}\. Make room"):
+        train(recipe, tmp_path / "run")
+
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(CurveLog, "write", fail)
+    with pytest.raises(PermissionError):
+        train(recipe, tmp_path / "run")
+
+
+def test_old_checkpoints_are_kept_as_asked(recipe: Recipe, tmp_path: Path) -> None:
+    train(load_recipe(tmp_path / "tiny.toml", ["report.keep=2"]), tmp_path / "run")
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["last.pt", "step-00000006.pt", "step-00000008.pt"]
