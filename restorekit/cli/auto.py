@@ -264,7 +264,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         }
     return {
         "input": str(verdict.source),
-        "measures": {name: round(value, 4) for name, value in measures.items()},
+        "measures": {name: None if value is None else round(value, 4) for name, value in measures.items()},
         "findings": [
             {"kind": finding.kind, "reason": finding.reason, "verbs": list(finding.tasks)}
             for finding in (diagnosis.findings if diagnosis else ())

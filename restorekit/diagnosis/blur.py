@@ -21,15 +21,15 @@ _REACH = np.ones((5, 5), np.uint8)
 _NEXT = np.ones((3, 3), np.uint8)
 
 
-def estimate_blur(brightness: Array) -> float:
+def estimate_blur(brightness: Array) -> float | None:
     """Standard deviation in pixels of the Gaussian that edges in the sharpest places of ``(H, W)``, in [0, 1], look blurred with.
 
     After "Defocus map estimation from a single image" (Zhuo and Sim, Pattern Recognition 2011): an edge blurred once more, by a
-    known Gaussian, loses the less of its gradient the more blurred it was. Each place has the median of its edges. 0 where there
-    are no edges.
+    known Gaussian, loses the less of its gradient the more blurred it was. Each place has the median of its edges. None if there
+    are no edges, as in a blank page or a plain sky, or if it is too small.
     """
     if min(brightness.shape) < 16:
-        return 0.0
+        return None
     coarse = _gradient(brightness, _COARSE)
     edges = (coarse >= 0.98 * cv2.dilate(coarse, _NEXT)) & (coarse > max(_FAINT, float(np.percentile(coarse[::3, ::3], 90))))
     before, after = (cv2.dilate(_gradient(brightness, sigma), _REACH)[edges] for sigma in (_FIRST, _SECOND))
@@ -39,7 +39,7 @@ def estimate_blur(brightness: Array) -> float:
     place = rows // PLACE * brightness.shape[1] + columns // PLACE
     places, counts = np.unique(place, return_counts=True)
     medians = [np.median(variance[place == one]) for one in places[counts >= ENOUGH]]
-    return float(np.sqrt(max(0.0, float(np.percentile(medians, SHARE))))) if medians else 0.0
+    return float(np.sqrt(max(0.0, float(np.percentile(medians, SHARE))))) if medians else None
 
 
 def _gradient(brightness: Array, sigma: float) -> Array:

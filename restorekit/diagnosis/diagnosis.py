@@ -79,7 +79,8 @@ class Diagnosis:
 
     Attributes:
         noise: standard deviation of the noise in [0, 1], see :func:`~restorekit.diagnosis.noise.estimate_noise`.
-        blur: where it is sharpest, in pixels of a copy of a megapixel, see :func:`~restorekit.diagnosis.blur.estimate_blur`.
+        blur: where it is sharpest, in pixels of a copy of a megapixel, see :func:`~restorekit.diagnosis.blur.estimate_blur`;
+            None if it has no edges: of an empty picture only the noise can be told.
         veil: brightness of the darkest places in [0, 1], see :func:`~restorekit.diagnosis.veil.estimate_veil`.
         falling: what fine structure has in common everywhere, see :class:`~restorekit.diagnosis.falling.Falling`.
         grey: whether it has no colours.
@@ -87,7 +88,7 @@ class Diagnosis:
     """
 
     noise: float = 0.0
-    blur: float = 0.0
+    blur: float | None = 0.0
     veil: float = 0.0
     falling: Falling = field(default_factory=Falling)
     grey: bool = False
@@ -108,9 +109,9 @@ class Diagnosis:
             found.append(_RAIN if rain else _SNOW)
         if self.noise > self._noise_limit:
             found.append(Finding("noise", f"noise {255 * self.noise:.0f}/255", ("denoise",)))
-        if self._blurred:
+        if self.blur is not None and self._blurred:
             found.append(Finding("blur", f"edges blurred by {self.blur:.1f} pixels", ("deblur",)))
-        if self.veil > HAZE:
+        if self._hazy:
             found.append(Finding("haze", f"nothing is darker than {255 * self.veil:.0f}/255", ("dehaze", "weather")))
         return tuple(found)
 
@@ -120,11 +121,12 @@ class Diagnosis:
         if not self.judged:
             return ()
         fall, limit, blur = self.falling, self._noise_limit, BLUR[self._veiled]
+        edges = "no edges" if self.blur is None else f"{self.blur:.2f} pixels"
         upright, bright = UPRIGHT[self._veiled], BRIGHT[self._veiled]
         return (
             Measure("noise", f"{255 * self.noise:.1f}/255", f"{255 * limit:.1f}/255", self.noise > limit),
-            Measure("blur where it is sharpest", f"{self.blur:.2f} pixels", f"{blur:.2f} pixels", self._blurred),
-            Measure("darkest places", f"{255 * self.veil:.0f}/255", f"{255 * HAZE:.0f}/255", self.veil > HAZE),
+            Measure("blur where it is sharpest", edges, f"{blur:.2f} pixels", self._blurred),
+            Measure("darkest places", f"{255 * self.veil:.0f}/255", f"{255 * HAZE:.0f}/255", self._hazy),
             Measure("upright streaks", f"{fall.upright:.2f}", f"{upright:.2f}", self._falls and fall.upright > upright),
             Measure("bright spots", f"{fall.bright:.2f}", f"{bright:.2f}", self._falls and fall.bright > bright),
         )
@@ -135,7 +137,11 @@ class Diagnosis:
 
     @property
     def _blurred(self) -> bool:
-        return self.blur > BLUR[self._veiled]
+        return self.blur is not None and self.blur > BLUR[self._veiled]
+
+    @property
+    def _hazy(self) -> bool:
+        return self.blur is not None and self.veil > HAZE
 
     @property
     def _noise_limit(self) -> float:
@@ -143,9 +149,9 @@ class Diagnosis:
 
     @property
     def _falls(self) -> bool:
-        """Whether rain or snow falls: fine structure is there, leans one way, and is not what a blur has left."""
+        """Whether rain or snow falls: fine structure is there besides edges, leans one way, and is not what a blur has left."""
         leans = self.falling.upright > UPRIGHT[self._veiled] or self.falling.bright > BRIGHT[self._veiled]
-        return leans and self.falling.contrast > CONTRAST[self._veiled] and not self._blurred
+        return leans and self.falling.contrast > CONTRAST[self._veiled] and self.blur is not None and not self._blurred
 
 
 def diagnose(image: Image) -> Diagnosis:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -40,7 +41,7 @@ def test_nothing_is_wrong_with_a_clean_photograph(name: str) -> None:
     diagnosis = diagnose(photograph(name))
     assert diagnosis.findings == () and diagnosis.judged and not diagnosis.grey
     assert not any(measure.over for measure in diagnosis.measures)
-    assert 255 * diagnosis.noise < 1.5 and 0.2 < diagnosis.blur < 0.7 and 255 * diagnosis.veil < 8
+    assert 255 * diagnosis.noise < 1.5 and diagnosis.blur is not None and 0.2 < diagnosis.blur < 0.7 and 255 * diagnosis.veil < 8
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -107,10 +108,30 @@ def test_too_small_a_photograph_is_not_judged(size: tuple[int, int]) -> None:
 def test_a_flat_colour_has_neither_noise_nor_edges(value: int, channels: int, dtype: type) -> None:
     pixels = images.quantise(np.full((96, 130, channels), value / 255, np.float32), dtype)
     diagnosis = diagnose(Image(pixels))
-    assert diagnosis.noise == pytest.approx(0, abs=1e-4) and diagnosis.blur == 0
+    assert diagnosis.noise == pytest.approx(0, abs=1e-4) and diagnosis.blur is None
     assert diagnosis.veil == pytest.approx(value / 255, abs=1e-4)
     assert diagnosis.falling.contrast < 1e-4
-    assert [finding.kind for finding in diagnosis.findings] == (["haze"] if value == 255 else [])
+    assert diagnosis.findings == () and not any(measure.over for measure in diagnosis.measures)
+    assert diagnosis.measures[1].value == "no edges"
+
+
+def test_a_plain_sky_and_a_page_with_writing_are_left_alone() -> None:
+    random = np.random.default_rng(0)
+    sky = np.broadcast_to(np.linspace([120, 170, 230], [200, 220, 245], 600)[:, None], (600, 900, 3))
+    page = np.full((1600, 1200, 3), [250, 248, 244], np.uint8)
+    for line in range(30):
+        cv2.putText(page, "The quick brown fox jumps over the dog", (90, 100 + 48 * line), 0, 1.5, (20, 20, 20), 2, cv2.LINE_AA)
+    for picture in (sky, page):
+        grain = random.normal(0, 1, (*picture.shape[:2], 1))
+        diagnosis = diagnose(Image(np.clip(picture + grain, 0, 255).astype(np.uint8)))
+        assert diagnosis.findings == (), diagnosis
+    assert diagnosis.blur is not None and diagnosis.blur < 0.7 and diagnosis.falling.contrast > 0.1  # the page
+
+
+def test_of_an_empty_picture_only_the_noise_is_told() -> None:
+    empty = Diagnosis(noise=12 / 255, blur=None, veil=0.9, falling=Falling(contrast=0.05, upright=0.5, bright=0.9))
+    assert [finding.kind for finding in empty.findings] == ["noise"]
+    assert [finding.kind for finding in replace(empty, blur=0.5).findings] == ["rain", "noise", "haze"]
 
 
 def test_sample_type_and_alpha_do_not_matter() -> None:

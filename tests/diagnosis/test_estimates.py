@@ -72,7 +72,13 @@ def test_blur_does_not_mind_that_most_of_the_picture_is_out_of_focus() -> None:
     sharp = luma(scene())
     blurred = cv2.GaussianBlur(sharp, (0, 0), 4)
     blurred[:, :130] = sharp[:, :130]
-    assert estimate_blur(blurred) < 0.8 < 3 < estimate_blur(cv2.GaussianBlur(sharp, (0, 0), 4))
+    part, whole = (estimate_blur(picture) for picture in (blurred, cv2.GaussianBlur(sharp, (0, 0), 4)))
+    assert part is not None and whole is not None and part < 0.8 < 3 < whole
+
+
+def test_a_plain_gradient_has_no_edges() -> None:
+    plain = np.broadcast_to(np.linspace(0.2, 0.9, 384, dtype=np.float32)[:, None], (384, 512))
+    assert estimate_blur(plain) is None and estimate_blur(plain[:15]) is None
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
@@ -80,7 +86,7 @@ def test_blur_does_not_mind_that_most_of_the_picture_is_out_of_focus() -> None:
 def test_small_pictures_give_finite_numbers(height: int, width: int) -> None:
     picture = np.random.default_rng(0).random((height, width, 3), np.float32)
     brightness, falling = luma(picture), estimate_falling(luma(picture))
-    numbers = [estimate_noise([picture], grey=False), estimate_blur(brightness), estimate_veil(picture)]
+    numbers = [estimate_noise([picture], grey=False), estimate_blur(brightness) or 0, estimate_veil(picture)]
     assert np.isfinite([*numbers, falling.contrast, falling.upright, falling.bright]).all()
 
 
@@ -90,6 +96,12 @@ def test_the_veil_is_the_light_that_was_added(share: float) -> None:
     veiled = (1 - share) * picture + share * np.float32(0.8)
     expected = (1 - share) * 0.01 + share * 0.8
     assert estimate_veil(veiled.astype(np.float32)) == pytest.approx(expected, abs=0.02)
+
+
+def test_lines_too_thin_for_the_reduced_copy_are_dark_all_the_same() -> None:
+    page = np.full((1200, 1600, 3), 0.95, np.float32)
+    page[100:1100:40, 200:1400] = 0.03
+    assert estimate_veil(page) < 0.04 < 0.9 < estimate_veil(page[101:140])
 
 
 def strewn(kernel: Array, seed: int = 3) -> Array:
