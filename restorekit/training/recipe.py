@@ -27,14 +27,14 @@ class PairFolder:
         layout: how it lies there; a key of :data:`restorekit.data.LAYOUTS`.
         input: template of the inputs' files, instead of a layout; see :mod:`restorekit.data.templates`.
         target: template of the targets'.
-        split: the part of it that is used.
+        split: the part of it that is used; if empty, ``"train"`` to train on and ``"test"`` to validate on.
     """
 
     folder: Path
     layout: str = "folders"
     input: str = ""
     target: str = ""
-    split: str = "train"
+    split: str = ""
 
 
 @dataclass(frozen=True)

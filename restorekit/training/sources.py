@@ -111,7 +111,7 @@ def training_source(
     memory = int(data.memory * 2**30)
     if data.pairs:
         wrong: list[str] = [] if problems is None else problems
-        found = _pairs(data.pairs, wrong)
+        found = _pairs(data.pairs, "train", wrong)
         source = PairedBatches(found, seed, augment=data.augment, device=device, memory=memory, problems=wrong)
         if problems is None:
             refuse(wrong, _REMEDY)
@@ -148,7 +148,7 @@ def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> Valid
         return held_back_triplets(source, count)
     data, crop = recipe.data, recipe.report.validation_crop
     if data.validation_pairs:
-        pairs = _pairs(data.validation_pairs, problems)
+        pairs = _pairs(data.validation_pairs, "test", problems)
         problems += unusable(pairs, SMALLEST)
         return PairedSet(pairs, crop)
     if data.validation_depth:
@@ -221,10 +221,10 @@ class Chained:
         return part[inside]
 
 
-def _pairs(entries: Sequence[PairFolder | Path], problems: list[str]) -> list[tuple[Path, Path]]:
+def _pairs(entries: Sequence[PairFolder | Path], split: str, problems: list[str]) -> list[tuple[Path, Path]]:
     pairs = []
     for entry in map(pair_folder, entries):
-        found, missing = get_layout(entry.layout, entry.input, entry.target).find(entry.folder, entry.split)
+        found, missing = get_layout(entry.layout, entry.input, entry.target).find(entry.folder, entry.split or split)
         pairs += found
         problems += missing
     return pairs

@@ -8,9 +8,10 @@ import PIL.Image
 import pytest
 import torch
 
+from restorekit.data import PairedBatches
 from restorekit.errors import SettingError
 from restorekit.training import load_recipe, train
-from restorekit.training.sources import training_source
+from restorekit.training.sources import load_data, training_source
 from restorekit.zoo import load_card
 
 DEPTH = """
@@ -49,6 +50,20 @@ def video(tmp_path: Path) -> Path:
         PIL.Image.fromarray(wall[:, 3 * number : 3 * number + 80]).save(folder / "frames" / f"{number}.png")
     PIL.Image.fromarray(np.full((40, 80), 2000, np.uint16)).save(folder / "depth" / "1.png")
     return folder
+
+
+def test_one_data_set_is_trained_on_and_validated_on_by_its_parts(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), dtype=np.uint8)
+    for part, count in (("train", 1), ("test", 2)):
+        for side in ("blur", "sharp"):
+            (tmp_path / part / "street" / side).mkdir(parents=True)
+            for number in range(count):
+                PIL.Image.fromarray(colours[number]).save(tmp_path / part / "street" / side / f"{number}.png")
+    pairs = f'[{{folder="{tmp_path}", layout="gopro"}}]'
+    recipe = load_recipe("multi-output-compact", ["clean=[]", "validation=[]", f"pairs={pairs}", f"validation_pairs={pairs}"])
+    source, held_back = load_data(recipe, torch.device("cpu"))
+    assert isinstance(source, PairedBatches) and held_back is not None
+    assert (len(source), len(held_back)) == (1, 2)
 
 
 def test_depth_is_trained_from_video_and_validated_by_depth(video: Path, tmp_path: Path) -> None:
