@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from restorekit.evaluation import Gallery, Pair, Report, Score, Subject
 
 _OF_IMAGES = ("layout", "candidates", "psf", "metric", "colour", "border", "round", "align", "shift_search")
+DEPTH_REMEDY = "Write the maps with restorekit depth --npy, then score them with --protocol depth, without a model"
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +48,7 @@ def evaluate(
     console = Console(report.quiet)
     with console.counting("evaluate") as counted:
         if compared.protocol in DEPTH_PROTOCOLS:
-            scores = _score_depth(subject, compared, depth, counted)
+            scores = _score_depth(subject, compared, depth, engine, counted)
         else:
             scores = _score_images(subject, compared, depth, engine, gallery, counted)
     for note in scores.notes:
@@ -74,6 +75,7 @@ def _score_images(
     _refuse(depth, ("inverse", "depth_scale"), "is about depth maps", "Name a protocol of depth, or leave it out")
     bundle = compared.bundle()
     problems: list[str] = []
+    _refuse_idle(subject, engine)
     pairs = _pairs(subject, compared, problems)
     subjects = _subjects(subject, engine, exact=not bundle.protocol.eight_bit or bundle.protocol.truncate)
     subjects = subjects or [as_it_is(INPUT if subject.layout else RESTORED)]
@@ -117,15 +119,20 @@ def _targets(subject: SubjectOptions, remedy: str) -> Path:
 
 
 def _score_depth(
-    subject: SubjectOptions, compared: ProtocolOptions, depth: DepthOptions, counted: Callable[[int, int], None]
+    subject: SubjectOptions,
+    compared: ProtocolOptions,
+    depth: DepthOptions,
+    engine: EngineOptions,
+    counted: Callable[[int, int], None],
 ) -> Report:
     from restorekit.errors import UsageError
     from restorekit.evaluation import evaluate_depth, get_depth_protocol
 
     if subject.model or subject.baseline:
-        raise UsageError("depth is scored from maps on disk, not with a model", "Write the maps first, then leave out the model")
+        raise UsageError("depth is scored from maps on disk, not with a model", DEPTH_REMEDY)
     for options in (subject, compared):
         _refuse(options, _OF_IMAGES, "is about images, not depth maps", "Leave it out")
+    _refuse_idle(subject, engine)
     return evaluate_depth(
         subject.images,
         _targets(subject, "Name the true depths too"),
@@ -145,7 +152,20 @@ def _refuse(options: object, names: Iterable[str], why: str, remedy: str) -> Non
             raise UsageError(f"--{option.name.replace('_', '-')} {why}", remedy)
 
 
+def _refuse_idle(subject: SubjectOptions, engine: EngineOptions) -> None:
+    """Raise ``UsageError`` for options of what is not there."""
+    if subject.layout is None:
+        _refuse(subject, ("split",), "is a part of a data set with a layout", "Name the layout, or leave it out")
+    if not subject.model:
+        remedy = "Name one with --model, or leave it out"
+        _refuse(subject, ("candidates",), "is about a model", remedy)
+        _refuse(engine, [option.name for option in fields(engine)], "is about a model", remedy)
+        if not subject.baseline:
+            _refuse(subject, ("psf",), "is about a model or a baseline", "Name one, or leave it out")
+
+
 def _subjects(options: SubjectOptions, engine: EngineOptions, exact: bool) -> list[Subject]:
+    from restorekit.errors import UsageError
     from restorekit.evaluation import INPUT, check_subjects, from_baseline, from_restorer
 
     found = []
@@ -153,6 +173,8 @@ def _subjects(options: SubjectOptions, engine: EngineOptions, exact: bool) -> li
         from restorekit.inference import Restorer
 
         restorer = Restorer.from_card(name, **engine.as_arguments())
+        if restorer.method.tasks == ("depth",):
+            raise UsageError(f"{name} answers with depth, not with a photograph", DEPTH_REMEDY)
         found.append(from_restorer(restorer, candidates=options.candidates, exact=exact))
     found += [from_baseline(name) for name in split(options.baseline)]
     found.sort(key=lambda subject: subject.name != INPUT)
@@ -166,6 +188,7 @@ def _gallery(result: ResultOptions) -> Gallery | None:
     from restorekit.evaluation import Gallery, Policy
 
     if result.report is None:
+        _refuse(result, ("pictures",), "is about a page", "Name one with --report, or leave it out")
         return None
     if result.report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"the report {result.report} is a page", "Give it a name that ends in .html")

@@ -47,7 +47,7 @@ def _summary(scores: Report) -> Table:
             found, digits = scores.difference(subject), scale_of(scores.metrics[0]).decimals
             row += [
                 signed(found.mean, digits),
-                f"{signed(found.low, digits)} to {signed(found.high, digits)}",
+                f"{signed(found.low, digits)} to {signed(found.high, digits)}" if found.count > 1 else "of one: none",
                 f"{found.wins} of {found.count}",
             ]
         table.add_row(*row)

@@ -20,7 +20,7 @@ class Difference:
 
     Attributes:
         mean: mean of the differences.
-        low: lower end of the 95 % interval of that mean.
+        low: lower end of the 95 % interval of that mean; a single image has none, and this is its difference.
         high: its upper end.
         wins: images whose difference is positive.
         losses: images whose difference is negative.
@@ -37,7 +37,7 @@ class Difference:
     @property
     def is_clear(self) -> bool:
         """Whether the interval leaves zero out: other images of this kind would hardly have turned the sign."""
-        return self.low > 0 or self.high < 0
+        return self.count > 1 and (self.low > 0 or self.high < 0)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0) -> Difference:

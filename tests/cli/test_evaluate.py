@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from tests.cli.conftest import Run, pixels, save_photo
 from tests.metrics.support_vectors import write_support_vectors
+from tests.tiny import write_other_card
 
 
 @pytest.fixture
@@ -127,6 +128,12 @@ def test_what_does_not_pair_is_named(run: Run) -> None:
         (["brighter", "targets", "--depth-scale", "1000"], 2, "--depth-scale is about depth maps"),
         (["brighter", "targets", "--layout", "gopro"], 2, "a layout says already where the targets are"),
         (["brighter", "--layout", "gorpo"], 2, "unknown layout 'gorpo'. Did you mean 'gopro'"),
+        (["brighter", "targets", "--split", "train"], 2, "--split is a part of a data set with a layout"),
+        (["brighter", "targets", "--candidates"], 2, "--candidates is about a model"),
+        (["brighter", "targets", "--tile", "64"], 2, "--tile is about a model"),
+        (["brighter", "targets", "-b", "nlm", "--views", "2"], 2, "--views is about a model"),
+        (["brighter", "targets", "--psf", "psf.png"], 2, "--psf is about a model or a baseline"),
+        (["brighter", "targets", "--pictures", "3"], 2, "--pictures is about a page"),
         (["brighter", "targets", "--report", "report.pdf"], 2, "ends in .html"),
         (["brighter", "targets", "--csv", "/dev/null/scores.csv"], 1, "cannot be written"),
     ],
@@ -135,6 +142,19 @@ def test_what_does_not_pair_is_named(run: Run) -> None:
 def test_hostile_options(run: Run, arguments: list[str], code: int, message: str) -> None:
     result = run("evaluate", *arguments)
     assert result.exit_code == code and message in result.stderr
+
+
+@pytest.mark.usefixtures("folders")
+def test_a_model_of_depth_is_not_scored_as_a_photograph(run: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
+    card = write_other_card(tmp_path_factory.mktemp("run"), "dcpi-depth")
+    result = run("evaluate", "brighter", "targets", "-m", card)
+    assert result.exit_code == 2 and f"{card} answers with depth, not with a photograph. Write the maps" in result.stderr
+
+
+@pytest.mark.usefixtures("folders")
+def test_a_single_image_has_no_interval(run: Run) -> None:
+    table = run("evaluate", "brighter/a.png", "targets/a.png", "-b", "nlm").stdout
+    assert "of one: none" in table and " to " not in table
 
 
 def test_a_data_set_as_published(run: Run, card: Path) -> None:
@@ -162,6 +182,7 @@ def test_depth_maps(run: Run, tmp_path: Path) -> None:
     result = run("evaluate", "predicted", "truth", "--protocol", "depth")
     assert result.stdout.startswith("depth: depth to 80 m, scaled by the median, clamped; 1 image")
     assert "a1" in result.stdout.splitlines()[1]
+    assert "--tile is about a model" in run("evaluate", "predicted", "truth", "--protocol", "kitti", "--tile", "64").stderr
     assert "not with a model" in run("evaluate", "predicted", "truth", "--protocol", "kitti", "-m", "x").stderr
 
 

@@ -98,7 +98,7 @@ function reachOf(entries) {
 
 function intervalCells(entry, reach) {
   const digits = scores.main.decimals;
-  const range = `${signed(entry.low, digits)} to ${signed(entry.high, digits)}`;
+  const range = entry.count > 1 ? `${signed(entry.low, digits)} to ${signed(entry.high, digits)}` : "of one: none";
   return [
     make("td", entry.high < 0 ? { class: "loss" } : {}, signed(entry.mean, digits)),
     make("td", { class: "soft" }, range),
