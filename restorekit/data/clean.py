@@ -18,6 +18,7 @@ from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
 from restorekit.degradations.base import uniform
 from restorekit.errors import DataError
+from restorekit.images.folders import files_below
 
 LEAST_SOFTENING = 0.2
 """Standard deviation in pixels below which a Gaussian is nothing but its centre."""
@@ -33,8 +34,8 @@ def find_images(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.exists():
             raise DataError(f"the image folder {folder} does not exist", "Correct the path in the recipe or with --set")
-        inside = [folder] if folder.is_file() else sorted(folder.rglob("*"))
-        found += [path for path in inside if path.is_file() and images.is_image_path(path)]
+        inside = [folder] if folder.is_file() else files_below(folder)
+        found += [path for path in inside if images.is_image_path(path)]
     if not found:
         raise DataError(f"no image in {', '.join(map(str, folders))}", "Name a folder that holds photographs")
     return found

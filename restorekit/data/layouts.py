@@ -10,6 +10,7 @@ from restorekit import images
 from restorekit.data.problems import refuse
 from restorekit.data.templates import compile_template, fill, names_in, without_extension
 from restorekit.errors import DataError, SettingError, UnknownNameError
+from restorekit.images.folders import files_below
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Layout:
                 f"the data set {root} does not exist" if not root.exists() else f"{root} is not a folder", "Correct the path"
             )
         part = self.splits.get(split, split)
-        files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file() and images.is_image_path(p)}
+        files = {p.relative_to(root).as_posix(): p for p in files_below(root) if images.is_image_path(p)}
         by_stem = {without_extension(name): path for name, path in files.items()}
         listed = self._listed(root, part)
         pattern, found, missing = compile_template(self.input, part), [], self._deeper(files, part)

@@ -12,6 +12,7 @@ from restorekit.errors import DataError, ImageError
 from restorekit.evaluation.alignment import Alignment
 from restorekit.evaluation.measures import DEFAULT, check_targets, get_metric
 from restorekit.evaluation.protocol import Protocol
+from restorekit.images.folders import files_below
 
 _LISTED = 50
 _BY_NAME = "Pair images by name: a/photo.png with a/photo.jpg"
@@ -126,9 +127,9 @@ def _by_name(folder: Path, accepts: Callable[[Path], bool], problems: list[str])
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder", "Give two folders or two files")
     names: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         relative = path.relative_to(folder)
-        if not path.is_file() or not accepts(path) or any(part.startswith(".") for part in relative.parts):
+        if not accepts(path) or any(part.startswith(".") for part in relative.parts):
             continue
         name = relative.with_suffix("").as_posix()
         if name in names:

@@ -18,6 +18,7 @@ from restorekit.evaluation.pairs import Pair, check_pairs, find_pairs
 from restorekit.evaluation.protocol import Protocol
 from restorekit.evaluation.report import Report, Score
 from restorekit.evaluation.subjects import INPUT, RESTORED, Picture, Sample, Subject, as_it_is, check_subjects, to_floats
+from restorekit.images.folders import files_below
 from restorekit.images.psf import read_psf
 
 Progress = Callable[[int, int, Score], None]
@@ -231,7 +232,7 @@ def _find_psfs(pairs: Sequence[Pair], psf: Path | None) -> dict[str, Path]:
         return {}
     if psf.is_file():
         return {pair.name: psf for pair in pairs}
-    found = {path.relative_to(psf).with_suffix("").as_posix(): path for path in sorted(psf.rglob("*")) if path.is_file()}
+    found = {path.relative_to(psf).with_suffix("").as_posix(): path for path in files_below(psf)}
     if missing := [pair.name for pair in pairs if pair.name not in found]:
         raise DataError(f"{psf} has no PSF for {', '.join(missing[:5])}", "Name the PSFs as the images")
     return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from restorekit import images
 from restorekit.errors import UsageError
+from restorekit.images.folders import files_below
 
 MOST = 16
 """So many photographs of a folder are looked at, evenly over it."""
@@ -30,7 +31,7 @@ def read_photographs(folder: Path) -> list[FloatArray]:
         UsageError: if there are none.
         ImageError: for one that cannot be read.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and images.is_image_path(path))
+    paths = [path for path in files_below(folder) if images.is_image_path(path)]
     if not paths:
         raise UsageError(f"{folder} holds no photographs to calibrate on", "Name a folder with some of what is to be restored")
     return [_read(path) for path in paths[:: -(-len(paths) // MOST)]]

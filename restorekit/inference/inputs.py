@@ -12,6 +12,7 @@ from pathlib import Path
 
 from restorekit import images
 from restorekit.errors import ImageError, UnknownNameError, UsageError
+from restorekit.images.folders import walk
 from restorekit.images.formats import FORMATS, HEAD_BYTES, recognise
 from restorekit.images.video import count_frames, is_video_path
 
@@ -288,8 +289,7 @@ def _images_in(folder: Path, recursive: bool, suffix: str, skip: Sequence[Path])
     unreadable: list[Path] = []
     count = 0
     elsewhere = False
-    for place, names, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
-        here = Path(place)
+    for here, names, files in walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
         names[:] = sorted(n for n in names if not n.startswith(".") and not any(_same_place(here / n, place) for place in skip))
         elsewhere = elsewhere or bool(names)
         if not recursive:

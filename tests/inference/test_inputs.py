@@ -125,6 +125,14 @@ def test_an_output_folder_inside_the_input_is_not_an_input(tree: Tree) -> None:
     assert planned("in", output=str(Path("in/out").resolve()), recursive=True).keys() == expected.keys()
 
 
+def test_links_to_folders_count_as_folders(tree: Tree) -> None:
+    tree("in/a.jpg", "elsewhere/b.jpg")
+    Path("in/linked").symlink_to(Path("elsewhere").resolve())
+    Path("in/circle").symlink_to(Path("in").resolve())
+    assert planned("in", output="out", recursive=True) == {"in/a.jpg": "out/a.jpg", "in/linked/b.jpg": "out/linked/b.jpg"}
+    assert planned("in", output="out") == {"in/a.jpg": "out/a.jpg"}
+
+
 def test_earlier_results_beside_inputs_are_not_inputs(tree: Tree) -> None:
     tree(
         "in/a.jpg",
