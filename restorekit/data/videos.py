@@ -186,5 +186,5 @@ class DepthSet:
     def __getitem__(self, index: int) -> Batch:
         """The frame ``(1, 3, H, W)`` in [0, 1] and its depth ``(1, 1, H, W)`` in units of ``unit``'s."""
         frame, depth = self.pairs[index]
-        values = torch.from_numpy(images.read(depth).pixels[..., 0].astype(np.float32)) * self.unit
+        values = torch.from_numpy(images.read(depth, any_floats=True).pixels[..., 0].astype(np.float32)) * self.unit
         return Batch(load_rgb(frame)[None].float() / 255, values[None, None], {})

@@ -37,7 +37,7 @@ def read_depth(path: Path, scale: float = KITTI_SCALE) -> NDArray[np.float32]:
     """
     if path.suffix.lower() in _ARRAYS:
         return _read_array(path)
-    picture = images.read(path)
+    picture = images.read(path, any_floats=True)
     if not picture.is_grey:
         raise ImageError(f"{path} has colours: it is a picture of depths, not a depth map", "Give 16-bit grey or .npy")
     if picture.bit_depth == 8:

@@ -19,6 +19,7 @@ DTYPES = ("uint8", "uint16", "float32")
 """The sample types an image may have."""
 
 _BLOCK = 2**20
+_SAMPLE = 2**16
 
 
 def to_float(pixels: Array) -> NDArray[np.float32]:
@@ -33,6 +34,23 @@ def to_float(pixels: Array) -> NDArray[np.float32]:
     if np.issubdtype(pixels.dtype, np.floating):
         return _clipped(pixels).astype(np.float32, copy=False)
     raise unknown_dtype(pixels.dtype)
+
+
+def check_white(pixels: Array, name: str) -> None:
+    """Refuse floats that are not meant to have white at 1: restoring would clip most of the picture.
+
+    Raises:
+        ImageError: if more than half of a sample of them are above it.
+    """
+    if not np.issubdtype(pixels.dtype, np.floating):
+        return
+    sample = pixels.reshape(-1)[:: max(1, pixels.size // _SAMPLE)]
+    sample = sample[np.isfinite(sample)]
+    if sample.size and np.median(sample) > 1:
+        raise ImageError(
+            f"most samples of {name} are above 1.0, which is white where samples are floats; the greatest are {sample.max():.6g}",
+            "Divide them by what stands for white, such as 255 or 65535",
+        )
 
 
 def quantise(values: Array, dtype: DTypeLike) -> Array:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from restorekit.errors import ImageError
-from restorekit.images.depth import DTYPES, Array, change_depth, unknown_dtype
+from restorekit.images.depth import DTYPES, Array, change_depth, check_white, unknown_dtype
 from restorekit.images.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Image:
             array: uint8 or uint16, or floats in which 1.0 is white. No copy is made where none is needed.
 
         Raises:
-            ImageError: for another shape or type.
+            ImageError: for another shape or type, or floats that mostly lie above white.
         """
         if array.ndim == 2:
             array = array[:, :, None]
@@ -108,6 +108,7 @@ class Image:
             raise ImageError(f"an array of shape {array.shape} is not an image", hint)
         if np.issubdtype(array.dtype, np.floating):
             array = array.astype(np.float32, copy=False)
+            check_white(array, "the array")
         channels = array.shape[2]
         if channels in (1, 3):
             return cls(array)

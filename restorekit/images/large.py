@@ -17,7 +17,7 @@ import numpy as np
 
 from restorekit.errors import ImageError
 from restorekit.images import tiff
-from restorekit.images.depth import Array
+from restorekit.images.depth import Array, check_white
 from restorekit.images.formats import HEAD_BYTES, recognise
 from restorekit.images.image import Image
 from restorekit.images.metadata import Metadata
@@ -29,6 +29,7 @@ TILE = 256
 """Side of the tiles of the TIFF files written."""
 
 _SAMPLE = 2**22
+_LINES = 32
 
 Block = tuple[slice, slice]
 
@@ -198,6 +199,9 @@ def _opened(file: BinaryIO, source: Source, scratch: Path) -> LargeImage | None:
     windows = Windows(file, stored, source)
     first = windows.rows(0, 1)
     colours = _Part(windows, "pixels", (*windows.size, first.pixels.shape[2]), first.pixels.dtype)
+    lines = range(0, windows.size[0], max(1, windows.size[0] // _LINES))
+    if first.pixels.dtype.kind == "f":
+        check_white(np.concatenate([windows.rows(line, line + 1).pixels for line in lines]), source.name)
     alpha = None if first.alpha is None else _Part(windows, "alpha", (*windows.size, 1), first.alpha.dtype)
     return LargeImage(colours, alpha, stored.metadata, first.mode, scratch)
 

@@ -55,7 +55,7 @@ def read_psf(source: str | Path | ArrayLike) -> NDArray[np.float32]:
 def _read(path: Path) -> Any:
     suffix = path.suffix.lower()
     if suffix in EXTENSIONS:
-        return read(path).pixels
+        return read(path, any_floats=True).pixels
     try:
         if suffix in (".npy", ".npz"):
             return _first_array(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from restorekit.errors import ImageError
+from restorekit.images.depth import check_white
 from restorekit.images.formats import HEAD_BYTES, recognise
 from restorekit.images.image import Image
 from restorekit.images.problems import Source, cannot_read, one_line
@@ -18,7 +19,7 @@ DEFAULT_MAX_PIXELS = 500_000_000
 """Above what any one camera gives (404 Mpixel, from the largest multi-shot backs), yet at most 1.5 GB of memory at 8 bits."""
 
 
-def read(source: str | Path | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image:
+def read(source: str | Path | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS, any_floats: bool = False) -> Image:
     """Read a PNG, JPEG, TIFF, WebP, BMP or AVIF file, or HEIC with the extra ``heif``.
 
     The pixels come out upright: the orientation in EXIF, else in XMP, is applied and the tag set to 1. Grey stays one channel.
@@ -30,14 +31,15 @@ def read(source: str | Path | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_
     Args:
         source: a path, or an open binary file, which is read from its beginning; a pipe is read to its end.
         max_pixels: most pixels an image may have, checked from the header before anything is decoded; None for no limit.
+        any_floats: whether floats may stand for anything, such as metres, and not for [0, 1].
 
     Returns:
         The image, its ``format`` and ``mode`` telling what the file was.
 
     Raises:
         ImageError: whatever is wrong: no such file, a folder, no permission, empty, not an image, of a kind not read, cut short,
-            damaged, without pixels, larger than ``max_pixels``, or of several pictures (animations, documents), of which writing
-            would lose all but one.
+            damaged, without pixels, larger than ``max_pixels``, of floats that mostly lie above white, or of several pictures
+            (animations, documents), of which writing would lose all but one.
     """
     with _opened(source) as (file, name):
         try:
@@ -50,7 +52,10 @@ def read(source: str | Path | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_
         file_format = recognise(head, name)
         described = Source(name, max_pixels, length)
         try:
-            return _decode(file, head, file_format, described)
+            image = _decode(file, head, file_format, described)
+            if not any_floats:
+                check_white(image.pixels, name)
+            return image
         except ImageError:
             raise
         except OSError as error:

@@ -81,6 +81,13 @@ def test_what_is_read_whole(tmp_path: Path) -> None:
         assert open_large(path, scratch=tmp_path) is None
 
 
+def test_floats_that_do_not_have_white_at_one_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    tifffile.imwrite(path, picture(300, 90, 3).astype(np.float32), photometric="rgb", rowsperstrip=16)
+    with pytest.raises(ImageError, match=r"photo\.tif are above 1\.0"):
+        opened(path)
+
+
 def test_one_compressed_strip_of_everything_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restorekit.images.tiff_windows._MOST_SEGMENT", 60 * 83)
     path = tmp_path / "a.tif"

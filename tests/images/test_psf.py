@@ -54,6 +54,11 @@ def test_sixteen_bits_are_used(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_psf(tmp_path / "psf.png")[0], np.array([1, 65535, 40000]) / 105536, rtol=1e-4)
 
 
+def test_floats_need_no_white(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "psf.tif", np.full((3, 3), 7, np.float32))
+    np.testing.assert_allclose(read_psf(tmp_path / "psf.tif"), 1 / 9)
+
+
 @pytest.mark.parametrize("shape", [(3, 3), (3, 3, 1), (3, 3, 3), (1, 1, 3, 3)])
 def test_arrays(shape: tuple[int, ...]) -> None:
     values = np.broadcast_to(STREAK[:, :, None], shape) if len(shape) == 3 else STREAK.reshape(shape)

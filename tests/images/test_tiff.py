@@ -112,10 +112,20 @@ def test_other_floats_become_float32() -> None:
 
 
 def test_floats_beyond_white_are_kept() -> None:
-    samples = picture(5, 7, 3, "float32") * 8 - 1
+    samples = picture(5, 7, 3, "float32") * 2 - 0.3
+    samples[0, 0] = np.inf, np.nan, 700
     image = read(tiff_of(samples, photometric="rgb"))
     np.testing.assert_array_equal(image.pixels, samples)
     np.testing.assert_array_equal(read(BytesIO(encoded(image, "TIFF"))).pixels, samples)
+
+
+def test_floats_that_do_not_have_white_at_one_are_refused_or_read_as_numbers() -> None:
+    samples = picture(50, 70, 3).astype(np.float32)
+    with pytest.raises(ImageError, match=r"above 1\.0, which is white .* greatest are 2\d\d\. Divide them by what stands for white"):
+        read(tiff_of(samples, photometric="rgb"))
+    np.testing.assert_array_equal(read(tiff_of(samples, photometric="rgb"), any_floats=True).pixels, samples)
+    with pytest.raises(ImageError, match=r"most samples of the array are above 1\.0"):
+        Image.from_array(samples)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
