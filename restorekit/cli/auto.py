@@ -258,6 +258,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
             "noise": diagnosis.noise,
             "blur": diagnosis.blur,
             "darkest": diagnosis.veil,
+            "darkest_far_away": diagnosis.distant,
             "contrast": fall.contrast,
             "upright": fall.upright,
             "bright": fall.bright,

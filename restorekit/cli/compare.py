@@ -87,4 +87,5 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     if report.json:
         print_json({"output": str(options.output), "pictures": [entry.name for entry in versions]})
     else:
-        Console(report.quiet).say(f"{len(options.versions)} versions of {len(versions)} -> {options.output}")
+        pictures = "1 picture" if len(versions) == 1 else f"{len(versions)} pictures"
+        Console(report.quiet).say(f"{len(options.versions)} versions of {pictures} -> {options.output}")

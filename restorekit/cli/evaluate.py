@@ -44,6 +44,8 @@ def evaluate(
 
     if report.json and result.csv_to_stdout:
         raise UsageError("JSON and CSV cannot both go to standard output", "Name a file for one of them")
+    if result.csv is not None and not result.csv_to_stdout and result.csv.suffix.lower() not in (".csv", ".txt", ".tsv"):
+        raise UsageError(f"{result.csv} is not a name for a table", "Give it one that ends in .csv, or - for standard output")
     gallery = _gallery(result)
     console = Console(report.quiet)
     with console.counting("evaluate") as counted:

@@ -128,7 +128,7 @@ class ProtocolOptions:
         typer.Option(
             metavar="NAME",
             help="A paper's: rgb, y, gopro, sidd, histoformer, infwide, rrformer; "
-            "of depth maps: depth, kitti, kitti-dcpi, ddad, nuscenes.",
+            "of depth maps: depth, kitti, ddad, nuscenes; kitti-dcpi, ddad-dcpi, nuscenes-dcpi.",
             rich_help_panel=PROTOCOL,
             autocompletion=complete_protocol,
         ),
@@ -203,7 +203,12 @@ class DepthOptions:
     ] = False
     depth_scale: Annotated[
         float,
-        typer.Option(min=1e-6, metavar="STEPS", help="Steps a metre of 16-bit maps; 0 is unknown.", rich_help_panel=DEPTH),
+        typer.Option(
+            min=1e-6,
+            metavar="STEPS",
+            help="Steps a metre of 16-bit maps; 0 in a map is unknown.",
+            rich_help_panel=DEPTH,
+        ),
     ] = 256.0
 
 

@@ -129,7 +129,12 @@ class InputOptions:
     ] = False
     max_pixels: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Largest image to read, in pixels; 0 for no limit.", rich_help_panel=FILES),
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Largest image to read, in pixels, 500 million unless set; 0 for no limit.",
+            rich_help_panel=FILES,
+        ),
     ] = None
 
 
@@ -172,7 +177,9 @@ class ReportOptions:
     json: Annotated[bool, typer.Option("--json", help="Print a report as JSON to standard output.", rich_help_panel=REPORT)] = (
         False
     )
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=REPORT)] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but errors and what was asked for.", rich_help_panel=REPORT)
+    ] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", rich_help_panel=REPORT)] = False
 
 

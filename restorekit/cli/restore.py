@@ -51,7 +51,7 @@ class ModelOptions:
             "--model",
             "-m",
             metavar="NAME",
-            help="A model of `restorekit models`, or the path of a card of your own.",
+            help="A model of `restorekit models`, or the path of a card of your own; infer has no other way to know.",
             rich_help_panel=MODEL,
             autocompletion=complete_model,
         ),
@@ -65,21 +65,23 @@ class ModelOptions:
         Path | None,
         typer.Option(
             metavar="PSF.png",
-            help="The blur kernel of the photographs, for models that need it: an image, .npy, or numbers as .txt or .csv.",
+            help="The blur kernel of the photographs, for which deblur takes infwide: an image, .npy, .txt or .csv.",
             rich_help_panel=MODEL,
         ),
     ] = None
     candidates: Annotated[
         bool,
         typer.Option(
-            "--candidates", help="Write every candidate as well, numbered: photo-deblurred-1.jpg.", rich_help_panel=MODEL
+            "--candidates",
+            help="Write every candidate of multi-output models as well, numbered: photo-deblurred-1.jpg.",
+            rich_help_panel=MODEL,
         ),
     ] = False
     spread: Annotated[
         str | None,
         typer.Option(
             metavar="MAP.png",
-            help="Write where the candidates differ, bright for much; a folder if there are several inputs.",
+            help="Write where candidates of multi-output models differ, bright for much; a folder if there are several inputs.",
             rich_help_panel=MODEL,
         ),
     ] = None
@@ -95,7 +97,8 @@ class ModelOptions:
         str | None,
         typer.Option(
             metavar="FILE.png",
-            help="Write the deblurring kernels of deeprft models, mid-grey for 0; a folder if there are several inputs.",
+            help="Write the deblurring kernels of deeprft models (--model deeprft-compact), mid-grey for 0; a folder if there "
+            "are several inputs.",
             rich_help_panel=MODEL,
         ),
     ] = None

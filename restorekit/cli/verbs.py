@@ -72,7 +72,8 @@ def choose_card(
         raise UsageError("infer does not know which model to use", "Add --model NAME; `restorekit models` lists them")
     if quality is not None and (name is not None or fresh):
         other = "--from-scratch" if name is None else "--model"
-        raise UsageError(f"--quality {quality.value} chooses a model, and so does {other}", "Leave one of them out")
+        remedy = "Leave one of them out; --views gives the mean over mirror images of any model"
+        raise UsageError(f"--quality {quality.value} chooses a model, and so does {other}", remedy)
     if name is None and task is not None and not fresh:
         return _default(task, lambda task: default_card(task, quality.value if quality else "", inputs))
     card = load_card(name or f"{VERBS[task or ''].learner}-compact")

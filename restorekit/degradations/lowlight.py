@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from restorekit.degradations.base import Pair, device_generator, uniform
 from restorekit.degradations.trajectory import hand_held, rasterise
+from restorekit.degradations.tumbling import tumbling_kernels
 from restorekit.errors import SettingError
 from restorekit.images.psf import read_psf
 from restorekit.layers import convolve_circular
@@ -39,7 +40,9 @@ class LowLightSettings:
         dark: mean number N_d of dark-current electrons.
         banding: standard deviation of the factor that differs from row to row.
         headroom: how much brighter than the brightest recorded light the scene may be.
-        length: length of the camera's path in pixels, from end to end.
+        path: ``"hand"``: the camera is held by hand, see :mod:`~restorekit.degradations.trajectory`; ``"tumbling"``: as in
+            the paper, see :mod:`~restorekit.degradations.tumbling`.
+        length: length of the path by hand in pixels, from end to end.
         tangled: share of invented kernels, 0 to 1, that are knots; see :func:`~restorekit.degradations.trajectory.hand_held`.
         psf_size: rows and columns of the blur kernels, odd.
         kernels: files of blur kernels, see :func:`restorekit.images.psf.read_psf`, of which each photograph gets one at random in
@@ -52,6 +55,7 @@ class LowLightSettings:
     dark: tuple[float, float] = (2.0, 8.0)
     banding: tuple[float, float] = (0.01, 0.03)
     headroom: float = 1.2
+    path: Literal["hand", "tumbling"] = "hand"
     length: tuple[float, float] = (5.0, 27.0)
     tangled: float = 0.0
     psf_size: int = 37
@@ -138,6 +142,8 @@ class LowLight:
         if self.kernels:
             chosen = torch.randint(len(self.kernels), (count,), generator=generator).tolist()
             return torch.stack([self.kernels[index] for index in chosen])[:, None]
+        if self.settings.path == "tumbling":
+            return tumbling_kernels(count, self.settings.psf_size, generator)[:, None]
         length = uniform(generator, (count, 1, 1), *self.settings.length)
         path = hand_held(count, 2, generator, self.settings.tangled) * length
         return rasterise(path, self.settings.psf_size // 2).unsqueeze(1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from restorekit.diagnosis.blur import estimate_blur
 from restorekit.diagnosis.falling import Falling, estimate_falling
 from restorekit.diagnosis.noise import estimate_noise, is_grey
-from restorekit.diagnosis.veil import estimate_veil
+from restorekit.diagnosis.veil import estimate_distant_veil, estimate_veil
 from restorekit.diagnosis.views import luma, reduced, windows
 from restorekit.images import Image
 
@@ -29,6 +29,8 @@ AIR = 0.09
 """Brightness of the darkest places that tells of a veil, such as rain and snow bring along."""
 HAZE = 0.15
 """The same where nothing but the veil is wrong: blacks may be raised for the looks of it."""
+DISTANT = 0.25
+"""The same of the haziest third of the photograph alone."""
 UPRIGHT = (0.16, 0.07)
 """How upright fine structure must be everywhere for rain: without a veil, and with one."""
 BRIGHT = (0.6, 0.3)
@@ -82,6 +84,7 @@ class Diagnosis:
         blur: where it is sharpest, in pixels of a copy of a megapixel, see :func:`~restorekit.diagnosis.blur.estimate_blur`;
             None if it has no edges: of an empty picture only the noise can be told.
         veil: brightness of the darkest places in [0, 1], see :func:`~restorekit.diagnosis.veil.estimate_veil`.
+        distant: the same of the haziest third, see :func:`~restorekit.diagnosis.veil.estimate_distant_veil`.
         falling: what fine structure has in common everywhere, see :class:`~restorekit.diagnosis.falling.Falling`.
         grey: whether it has no colours.
         judged: whether the photograph is large enough for any of this.
@@ -90,6 +93,7 @@ class Diagnosis:
     noise: float = 0.0
     blur: float | None = 0.0
     veil: float = 0.0
+    distant: float = 0.0
     falling: Falling = field(default_factory=Falling)
     grey: bool = False
     judged: bool = True
@@ -112,7 +116,9 @@ class Diagnosis:
         if self.blur is not None and self._blurred:
             found.append(Finding("blur", f"edges blurred by {self.blur:.1f} pixels", ("deblur",)))
         if self._hazy:
-            found.append(Finding("haze", f"nothing is darker than {255 * self.veil:.0f}/255", ("dehaze", "weather")))
+            far = "" if self.veil > HAZE else " far away"
+            veil = self.distant if far else self.veil
+            found.append(Finding("haze", f"nothing{far} is darker than {255 * veil:.0f}/255", ("dehaze", "weather")))
         return tuple(found)
 
     @property
@@ -126,7 +132,13 @@ class Diagnosis:
         return (
             Measure("noise", f"{255 * self.noise:.1f}/255", f"{255 * limit:.1f}/255", self.noise > limit),
             Measure("blur where it is sharpest", edges, f"{blur:.2f} pixels", self._blurred),
-            Measure("darkest places", f"{255 * self.veil:.0f}/255", f"{255 * HAZE:.0f}/255", self._hazy),
+            Measure("darkest places", f"{255 * self.veil:.0f}/255", f"{255 * HAZE:.0f}/255", self._hazy and self.veil > HAZE),
+            Measure(
+                "darkest places far away",
+                f"{255 * self.distant:.0f}/255",
+                f"{255 * DISTANT:.0f}/255",
+                self._hazy and self.distant > DISTANT,
+            ),
             Measure("upright streaks", f"{fall.upright:.2f}", f"{upright:.2f}", self._falls and fall.upright > upright),
             Measure("bright spots", f"{fall.bright:.2f}", f"{bright:.2f}", self._falls and fall.bright > bright),
         )
@@ -141,7 +153,7 @@ class Diagnosis:
 
     @property
     def _hazy(self) -> bool:
-        return self.blur is not None and self.veil > HAZE
+        return self.blur is not None and (self.veil > HAZE or self.distant > DISTANT)
 
     @property
     def _noise_limit(self) -> float:
@@ -164,6 +176,7 @@ def diagnose(image: Image) -> Diagnosis:
         estimate_noise(windows(image), grey=grey),
         estimate_blur(brightness),
         estimate_veil(small),
+        estimate_distant_veil(small),
         estimate_falling(brightness),
         grey,
     )

@@ -123,7 +123,7 @@ def _skimage() -> Any:
     try:
         return import_module("skimage.restoration")
     except ModuleNotFoundError:
-        raise SettingError("this baseline needs scikit-image", "Install it: pip install 'restorekit[evaluate]'") from None
+        raise SettingError("this baseline needs scikit-image", "Install it: pip install scikit-image") from None
 
 
 BASELINES = {

@@ -70,8 +70,13 @@ def read_versions(paths: Sequence[Path], labels: Sequence[str] = (), max_pixels:
 
 
 def label_paths(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The name of each path without its extension, with as many folders before it as it takes to tell it from the others."""
-    resolved = [path.resolve().with_suffix("") if path.is_file() else path.resolve() for path in paths]
+    """The name of each path, with as many folders before it as it takes to tell it from the others.
+
+    It has its extension only where nothing else tells it.
+    """
+    full = [path.resolve() for path in paths]
+    short = [path.with_suffix("") if path.is_file() else path for path in full]
+    resolved = [whole if short.count(stem) > 1 else stem for whole, stem in zip(full, short, strict=True)]
 
     def label(path: Path) -> str:
         others = [other for other in resolved if other != path]

@@ -15,6 +15,7 @@ from restorekit.errors import DataError, ImageError
 from restorekit.evaluation.pairs import find_pairs
 from restorekit.evaluation.protocol import DepthProtocol
 from restorekit.evaluation.report import Report, Score
+from restorekit.images.psf import first_array
 from restorekit.metrics import depth_at, depth_scores
 
 KITTI_SCALE = 256.0
@@ -104,10 +105,8 @@ def _holds_depth(path: Path) -> bool:
 
 def _read_array(path: Path) -> NDArray[np.float32]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        values = loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-        array = np.squeeze(np.asarray(values, np.float32))
-    except (OSError, ValueError, IndexError, EOFError) as error:
+        array = np.squeeze(np.asarray(first_array(path), np.float32))
+    except Exception as error:  # NumPy and zipfile raise several kinds on damaged data
         raise ImageError(f"{path} cannot be read as an array: {error}", "Give a .npy file of numbers") from None
     if array.ndim != 2:
         raise ImageError(f"{path} has the shape {array.shape}, not (H, W)", "Give one depth map a file")

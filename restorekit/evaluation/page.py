@@ -54,7 +54,7 @@ def write_text(text: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
-            file.write(text.encode())
+            file.write(text.encode(errors="backslashreplace"))  # names may hold bytes that are not UTF-8
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}", "Choose another place") from None
 

@@ -138,6 +138,8 @@ DEPTH_PROTOCOLS = {
     "kitti-dcpi": DepthProtocol(garg=True, clamp=False),
     "ddad": DepthProtocol(maximum=200.0),
     "nuscenes": DepthProtocol(maximum=75.0),
+    "ddad-dcpi": DepthProtocol(maximum=200.0, clamp=False),
+    "nuscenes-dcpi": DepthProtocol(maximum=75.0, clamp=False),
 }
 """The protocols of depth, by the names ``restorekit evaluate --protocol`` takes."""
 

@@ -254,4 +254,6 @@ def _import_onnx() -> None:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise CardError(f"exporting needs {error.name}", 'Install it with: pip install "restorekit[onnx]"') from None
+        raise CardError(
+            f"exporting needs {error.name}", "Install what is needed: pip install onnx onnxscript onnxruntime"
+        ) from None

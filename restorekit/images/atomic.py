@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -9,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 TEMPORARY_SUFFIX = ".restorekit-tmp"
 """How the names of unfinished files end; one is left behind only if the process is killed or the power fails."""
@@ -29,9 +35,9 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(target))
     old = _mode_of(target)
     if old is not None and not overwrite:
-        raise FileExistsError(str(target))
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     if old is not None and stat.S_ISDIR(old):
-        raise IsADirectoryError(str(target))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if old is not None and not stat.S_ISREG(old):
         with target.open("wb") as device:
             yield device
@@ -39,6 +45,7 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     temporary, file = _create_beside(target)
     try:
         with file:
+            _lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -56,6 +63,27 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     _sync_folder(target.parent)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed left half-written in ``folder``.
+
+    A file that a living process writes is locked by it and stays; where files cannot be locked, that is never certain, and
+    nothing is removed.
+    """
+    for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        with suppress(OSError), leftover.open("r+b") as file:
+            if _lock(file):
+                leftover.unlink()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Mark the file as being written, until it is closed or the process ends; whether nobody has, and the system can."""
+    if fcntl is not None:
+        with suppress(OSError):  # somebody has; or a network file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
 def _create_beside(target: Path) -> tuple[Path, BinaryIO]:
     # tempfile gives files to their owner only, and no thread can read the umask without changing it for all
     path = target.parent / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
@@ -69,7 +97,7 @@ def _move_without_replacing(temporary: Path, target: Path) -> None:
         raise
     except OSError:  # a file system without links
         if _mode_of(target) is not None:
-            raise FileExistsError(str(target)) from None
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         temporary.replace(target)
     else:
         temporary.unlink()

@@ -43,6 +43,8 @@ class Image:
     mode: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "pixels", _native(self.pixels))
+        object.__setattr__(self, "alpha", None if self.alpha is None else _native(self.alpha))
         shape = self.pixels.shape
         if len(shape) != 3 or shape[2] not in (1, 3):
             raise ImageError(
@@ -57,8 +59,6 @@ class Image:
                 f"alpha of shape {self.alpha.shape} and type {self.alpha.dtype.name} does not go with the pixels",
                 f"Give it the shape {shape[:2]} and the type {self.pixels.dtype.name}",
             )
-        object.__setattr__(self, "pixels", np.ascontiguousarray(self.pixels))
-        object.__setattr__(self, "alpha", None if self.alpha is None else np.ascontiguousarray(self.alpha))
         if not self.mode:
             object.__setattr__(self, "mode", mode_of(shape[2], self.alpha is not None, self.pixels.dtype.name))
 
@@ -154,6 +154,11 @@ class Image:
             )
         alpha = None if self.alpha is None else change_depth(self.alpha, pixels.dtype)
         return replace(self, pixels=pixels, alpha=alpha)
+
+
+def _native(array: Array) -> Array:
+    """The array in C order and in this machine's byte order; no copy is made where it is so already."""
+    return np.ascontiguousarray(array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("=")))
 
 
 def mode_of(channels: int, alpha: bool, dtype: str) -> str:

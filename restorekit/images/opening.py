@@ -117,9 +117,7 @@ def heif_plugin(name: str) -> Any:
     try:
         import pillow_heif
     except ImportError as error:
-        raise ImageError(
-            f"{name} is a HEIC file, which needs pillow-heif", "Install it with pip install 'restorekit[heif]'"
-        ) from error
+        raise ImageError(f"{name} is a HEIC file, which needs pillow-heif", "Install it with pip install pillow-heif") from error
     pillow_heif.register_heif_opener()
     return pillow_heif
 

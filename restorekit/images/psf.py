@@ -58,7 +58,7 @@ def _read(path: Path) -> Any:
         return read(path, any_floats=True).pixels
     try:
         if suffix in (".npy", ".npz"):
-            return _first_array(path)
+            return first_array(path)
         if suffix in _TEXT:
             text = path.read_text(encoding="utf-8-sig").replace(",", " ").replace(";", " ")
             return [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]
@@ -71,7 +71,8 @@ def _read(path: Path) -> Any:
     raise ImageError(f"{path} is not a file that blur kernels are read from", _KINDS)
 
 
-def _first_array(path: Path) -> Any:
+def first_array(path: Path) -> Any:
+    """The array in a ``.npy`` file, or the first of an ``.npz`` file; whatever NumPy raises on damaged data."""
     loaded = np.load(path, allow_pickle=False)
     if isinstance(loaded, np.ndarray):
         return loaded

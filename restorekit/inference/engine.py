@@ -76,10 +76,10 @@ class Engine:
 
     def extras(self) -> frozenset[str]:
         """The names of what the method's predictions hold besides the image."""
-        side = self.tiling.minimum
-        beside = as_arrays(self.method.example_extras(side, side))
-        beside |= self._measured(np.zeros((1, 3, side, side), np.float32))
-        maps = self.backend.run(np.zeros((1, 3, side, side), np.float32), **beside)
+        height, width = self._size or (self.tiling.minimum, self.tiling.minimum)
+        picture = np.zeros((1, 3, height, width), np.float32)
+        beside = as_arrays(self.method.example_extras(height, width)) | self._measured(picture)
+        maps = self.backend.run(picture, **beside)
         prediction = self._finish({name: values[0] for name, values in maps.items()})
         return frozenset(field.name for field in fields(prediction)) - {"image"}
 

@@ -259,11 +259,11 @@ class Batch:
         if journal and job.target and making:
             journal.start(job.target, making, [path for path, _ in extras])
         for path, image in extras:
-            _write_file(image, path, options)
+            _write_file(image, path, options, overwrite=self._may_replace(job, path))
         if job.target is None:
             _write_stream(products.image, sys.stdout.buffer, self._plan.format, options)
             return tuple(path for path, _ in extras)
-        _write_file(products.image, job.target, options)
+        _write_file(products.image, job.target, options, overwrite=job in self._ours)  # it may have appeared since
         if journal:
             journal.finish(job.target, [path for path, _ in extras])
         return (*(path for path, _ in extras), job.target)
@@ -335,14 +335,16 @@ def _needs_strips(image: LargeImage, options: FileOptions) -> bool:
     return refused or is_too_large(image.bytes)
 
 
-def _write_file(content: Image | LargeImage | NDArray[Any], path: Path, options: FileOptions) -> None:
+def _write_file(content: Image | LargeImage | NDArray[Any], path: Path, options: FileOptions, *, overwrite: bool) -> None:
     _make_folder(path.parent)
     if isinstance(content, (Image, LargeImage)):
-        images.write(content, path, quality=options.quality, strip=options.strip)
+        images.write(content, path, overwrite=overwrite, quality=options.quality, strip=options.strip)
         return
     try:
-        with replacing(path) as file:
+        with replacing(path, overwrite=overwrite) as file:
             np.save(file, content)
+    except FileExistsError:
+        raise _already_there(path) from None
     except OSError as error:
         raise cannot_write(str(path), error) from error
 

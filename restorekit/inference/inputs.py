@@ -255,8 +255,8 @@ def _expand(text: str, recursive: bool, suffix: str, skip: Sequence[Path]) -> It
     elif os.path.lexists(path) or not glob.has_magic(text):
         yield _Found(path, path.parent)  # one that does not exist is reported when it is read, and the rest goes on
     else:
-        fixed = Path(*_until_magic(path))
-        matches = [Path(m) for m in sorted(glob.glob(text, recursive=True))]
+        fixed, pattern = _pattern(path)
+        matches = [Path(m) for m in sorted(glob.glob(pattern, recursive=True))]
         around = [place for place in skip if not _lies_in(fixed / "_", place)]  # a folder that is named is looked into
         files = [m for m in matches if m.is_file() and images.is_image_path(m) and not any(_lies_in(m, p) for p in around)]
         files = _without_earlier_results(files, suffix)
@@ -271,18 +271,23 @@ def _with_videos_named(inputs: Sequence[str]) -> Iterator[str]:
         if os.path.lexists(text) or not glob.has_magic(text):
             yield text
             continue
-        matches = sorted(glob.glob(text, recursive=True))
+        matches = sorted(glob.glob(_pattern(Path(text))[1], recursive=True))
         films = [match for match in matches if is_video_path(match)]
         if not films or any(map(images.is_image_path, matches)):
             yield text
         yield from films
 
 
-def _until_magic(path: Path) -> Iterator[str]:
-    for part in path.parent.parts:
+def _pattern(path: Path) -> tuple[Path, str]:
+    """The folders that a pattern names without magic, and the pattern; ``[2024]`` is no magic where a folder has that name."""
+    parts, fixed = list(path.parts), 0
+    for number, part in enumerate(path.parent.parts):
         if glob.has_magic(part):
-            return
-        yield part
+            if not os.path.isdir(Path(*path.parts[: number + 1])):
+                break
+            parts[number] = glob.escape(part)
+        fixed = number + 1
+    return Path(*path.parts[:fixed]), str(Path(*parts))
 
 
 def _images_in(folder: Path, recursive: bool, suffix: str, skip: Sequence[Path]) -> Iterator[_Found]:
@@ -298,7 +303,8 @@ def _images_in(folder: Path, recursive: bool, suffix: str, skip: Sequence[Path])
         for path in _without_earlier_results(paths, suffix):
             count += 1
             yield _Found(path, folder)
-    yield from (_Found(path, folder) for path in unreadable)  # reported when it is read, and the rest goes on
+    for path in unreadable:
+        yield _Found(path, path.parent if path == folder else folder)  # reported when it is read, and the rest goes on
     if not count and not unreadable:
         remedy = "Add --recursive to look into the folders in it" if elsewhere and not recursive else "Check the path"
         raise UsageError(f"no image lies in {folder}", remedy)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 from restorekit.errors import ImageError
-from restorekit.images.atomic import TEMPORARY_SUFFIX
+from restorekit.images.atomic import remove_unfinished
 
 try:
     import fcntl
@@ -141,8 +141,8 @@ class Journal:
         with self._open() as file:
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for leftover in (path for folder in folders for path in folder.glob(f".*{TEMPORARY_SUFFIX}")):
-                    leftover.unlink()
+                for folder in folders:
+                    remove_unfinished(folder)
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_SH)
             yield
@@ -189,19 +189,25 @@ class Journal:
     def _append(self, line: dict[str, Any]) -> None:
         if self.writes:
             with self._open() as file:
-                start = b"" if _ends_line(file) else b"\n"
-                file.write(start + json.dumps(line).encode() + b"\n")
+                try:
+                    start = b"" if _ends_line(file) else b"\n"
+                    file.write(start + json.dumps(line).encode() + b"\n")
+                    file.flush()
+                except OSError as error:
+                    raise self._unwritable(error) from None
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab+") as file:
-                yield file
+            file = self.path.open("ab+")
         except OSError as error:
-            raise ImageError(
-                f"the journal {self.path} cannot be written: {error.strerror}", "Name another folder with -o"
-            ) from None
+            raise self._unwritable(error) from None
+        with file:
+            yield file
+
+    def _unwritable(self, error: OSError) -> ImageError:
+        return ImageError(f"the journal {self.path} cannot be written: {error.strerror}", "Name another folder with -o")
 
 
 def _ends_line(file: BinaryIO) -> bool:

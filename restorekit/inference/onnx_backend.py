@@ -237,7 +237,7 @@ def _session(runtime: Any, path: Path, provider: str, threads: int | None) -> An
         session = runtime.InferenceSession(data, options, providers=providers)
         draft.replace(kept)
         return session
-    except OSError:  # no cache, no harm
+    except Exception:  # no cache, no harm; whatever else is wrong is told again
         options.optimized_model_filepath = ""
         return runtime.InferenceSession(data, options, providers=providers)
     finally:

@@ -117,7 +117,7 @@ class Restorer:
             tiling=tiling,
             size=size,
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # progress may ask for what the method gives
         self._extras: frozenset[str] | None = None
 
     @classmethod
@@ -176,10 +176,10 @@ class Restorer:
     @property
     def extras(self) -> frozenset[str]:
         """What the method gives besides the image: the further fields of its prediction, for example ``{"heads", "spread"}``."""
-        with self._lock:
-            if self._extras is None:
+        if self._extras is None:
+            with self._lock:
                 self._extras = self._engine.extras()
-            return self._extras
+        return self._extras
 
     def __call__(
         self,
@@ -216,11 +216,15 @@ class Restorer:
         _check_strength(strength)
         for wanted, field, title in ((candidates, "heads", "candidates"), (spread, "spread", "spread map")):
             if wanted and field not in self.extras:
-                raise UsageError(f"the method {self.method.name} gives no {title}", f"Leave out the {title}")
+                raise UsageError(
+                    f"the method {self.method.name} gives no {title}", f"Leave out the {title}, or take a model of multi-output"
+                )
         for name in maps:
             if name not in self.extras:
-                gives = " and ".join(sorted(self.extras)) or "nothing"
-                raise UsageError(f"the method {self.method.name} gives no {name}", f"Besides the image it gives {gives}")
+                gives = " and ".join(sorted("candidates" if extra == "heads" else extra for extra in self.extras)) or "nothing"
+                raise UsageError(
+                    f"the method {self.method.name} gives no {name}", f"Besides the image it gives {gives}; take another model"
+                )
         extras = read_extras(self.method, inputs)
         picture = _as_image(image)
         started = perf_counter()

@@ -87,4 +87,4 @@ def _piq() -> Any:
     try:
         return import_module("piq")
     except ModuleNotFoundError:
-        raise SettingError("BRISQUE needs piq", "Install it: pip install 'restorekit[evaluate]'") from None
+        raise SettingError("BRISQUE needs piq", "Install it: pip install piq") from None

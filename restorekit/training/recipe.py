@@ -28,6 +28,7 @@ class PairFolder:
         input: template of the inputs' files, instead of a layout; see :mod:`restorekit.data.templates`.
         target: template of the targets'.
         split: the part of it that is used; if empty, ``"train"`` to train on and ``"test"`` to validate on.
+        count: how many of its pairs are used, drawn once, the same in every run; 0 for all.
     """
 
     folder: Path
@@ -35,6 +36,11 @@ class PairFolder:
     input: str = ""
     target: str = ""
     split: str = ""
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ValueError("count must not be negative")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 
 from restorekit.data import (
@@ -33,7 +34,7 @@ from restorekit.data.problems import refuse
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
 from restorekit.data.videos import DepthSet, VideoTriplets, held_back_triplets
 from restorekit.degradations import get_degradation
-from restorekit.errors import SettingError
+from restorekit.errors import DataError, SettingError
 from restorekit.methods import Batch
 from restorekit.training.recipe import SMALLEST, PairFolder, Recipe, pair_folder, video_folder
 from restorekit.zoo import load_card, load_network
@@ -225,9 +226,16 @@ def _pairs(entries: Sequence[PairFolder | Path], split: str, problems: list[str]
     pairs = []
     for entry in map(pair_folder, entries):
         found, missing = get_layout(entry.layout, entry.input, entry.target).find(entry.folder, entry.split or split)
-        pairs += found
+        pairs += _drawn(found, entry) if entry.count else found
         problems += missing
     return pairs
+
+
+def _drawn(pairs: list[tuple[Path, Path]], entry: PairFolder) -> list[tuple[Path, Path]]:
+    if len(pairs) < entry.count:
+        raise DataError(f"{entry.folder} holds {len(pairs)} pairs, fewer than count = {entry.count}", "Lower it, or leave it out")
+    drawn = np.random.default_rng(0).permutation(len(pairs))[: entry.count]
+    return [pairs[index] for index in sorted(drawn)]
 
 
 class Ahead:

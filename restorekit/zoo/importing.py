@@ -86,7 +86,7 @@ def import_checkpoint(
     if target is None:
         target = Path(_default_name(match.method.name, paths[0]) + ".toml")
         _check_target(target, paths, overwrite)
-    names = [path.name for path in paths]
+    names = [path.name.encode(errors="replace").decode() for path in paths]  # a name may not be UTF-8, a card is
     try:
         card = Card(
             name=target.stem,

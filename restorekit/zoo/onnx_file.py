@@ -175,7 +175,7 @@ def import_runtime() -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise CardError("ONNX models need onnxruntime", 'Install it with: pip install "restorekit[onnx]"') from None
+        raise CardError("ONNX models need onnxruntime", "Install it with: pip install onnxruntime") from None
     return onnxruntime
 
 

@@ -18,7 +18,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 def test_a_page_by_default(run: Run, photos: list[Path]) -> None:
     result = run("compare", *photos)
-    assert result.exit_code == 0 and "3 versions of 1 -> comparison.html" in result.stderr
+    assert result.exit_code == 0 and "3 versions of 1 picture -> comparison.html" in result.stderr
     page = Path("comparison.html").read_text(encoding="utf-8")
     assert "<title>a / b / c</title>" in page and page.count("data:image/webp") == 3
 

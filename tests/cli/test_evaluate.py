@@ -134,6 +134,7 @@ def test_what_does_not_pair_is_named(run: Run) -> None:
         (["brighter", "targets", "-b", "nlm", "--views", "2"], 2, "--views is about a model"),
         (["brighter", "targets", "--psf", "psf.png"], 2, "--psf is about a model or a baseline"),
         (["brighter", "targets", "--pictures", "3"], 2, "--pictures is about a page"),
+        (["brighter", "targets", "--csv", "targets/a.png"], 2, "targets/a.png is not a name for a table"),
         (["brighter", "targets", "--report", "report.pdf"], 2, "ends in .html"),
         (["brighter", "targets", "--csv", "/dev/null/scores.csv"], 1, "cannot be written"),
     ],

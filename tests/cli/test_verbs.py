@@ -59,7 +59,10 @@ def test_what_was_taken_away_is_written(run: Run, photo: Path, tmp_path: Path) -
 def test_maps_a_model_does_not_have_are_refused(run: Run, photo: Path, card: Path) -> None:
     result = run("deblur", "-m", card, photo, "--reflection", "layer.png")
     assert result.exit_code == 2
-    assert "the method multi-output gives no reflection. Besides the image it gives heads and spread." in result.stderr
+    assert (
+        "the method multi-output gives no reflection. Besides the image it gives candidates and spread; take another model."
+        in result.stderr
+    )
     assert not Path("photo-deblurred.png").exists()
 
 

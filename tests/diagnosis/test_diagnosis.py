@@ -71,6 +71,7 @@ def test_what_was_measured_is_said_with_numbers() -> None:
         ("12.0/255", True),
         ("1.44 pixels", True),
         ("60/255", True),
+        ("0/255", False),
         ("0.00", False),
         ("0.00", False),
     ]
@@ -126,6 +127,19 @@ def test_a_plain_sky_and_a_page_with_writing_are_left_alone() -> None:
         diagnosis = diagnose(Image(np.clip(picture + grain, 0, 255).astype(np.uint8)))
         assert diagnosis.findings == (), diagnosis
     assert diagnosis.blur is not None and diagnosis.blur < 0.7 and diagnosis.falling.contrast > 0.1  # the page
+
+
+@pytest.mark.parametrize("name", ["kitten", "circuits"])
+def test_haze_far_away_is_seen_behind_something_near(name: str) -> None:
+    clean = photograph(name)
+    pixels = images.to_float(degraded(name, "haze", 1).pixels)
+    near = 2 * pixels.shape[0] // 3
+    pixels[near:] = images.to_float(clean.pixels)[near:]
+    diagnosis = diagnose(Image(pixels))
+    assert diagnosis.veil < 0.05 < 0.4 < diagnosis.distant and diagnose(clean).distant < 0.05
+    assert [finding.reason for finding in diagnosis.findings] == [
+        f"nothing far away is darker than {255 * diagnosis.distant:.0f}/255"
+    ]
 
 
 def test_of_an_empty_picture_only_the_noise_is_told() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from restorekit.diagnosis.blur import estimate_blur
 from restorekit.diagnosis.falling import estimate_falling
 from restorekit.diagnosis.noise import estimate_noise, is_grey
-from restorekit.diagnosis.veil import estimate_veil
+from restorekit.diagnosis.veil import estimate_distant_veil, estimate_veil
 from restorekit.diagnosis.views import AREA, WINDOW, Array, luma, reduced, tile_means, windows
 from restorekit.images import Image
 
@@ -86,7 +86,12 @@ def test_a_plain_gradient_has_no_edges() -> None:
 def test_small_pictures_give_finite_numbers(height: int, width: int) -> None:
     picture = np.random.default_rng(0).random((height, width, 3), np.float32)
     brightness, falling = luma(picture), estimate_falling(luma(picture))
-    numbers = [estimate_noise([picture], grey=False), estimate_blur(brightness) or 0, estimate_veil(picture)]
+    numbers = [
+        estimate_noise([picture], grey=False),
+        estimate_blur(brightness) or 0,
+        estimate_veil(picture),
+        estimate_distant_veil(picture),
+    ]
     assert np.isfinite([*numbers, falling.contrast, falling.upright, falling.bright]).all()
 
 
@@ -96,6 +101,17 @@ def test_the_veil_is_the_light_that_was_added(share: float) -> None:
     veiled = (1 - share) * picture + share * np.float32(0.8)
     expected = (1 - share) * 0.01 + share * 0.8
     assert estimate_veil(veiled.astype(np.float32)) == pytest.approx(expected, abs=0.02)
+
+
+def test_the_veil_of_the_upper_third_is_found_and_that_of_a_plain_sky_is_not() -> None:
+    picture = with_noise(scene(seed=5), 0.01)
+    veiled = picture.copy()
+    veiled[:130] = 0.4 * picture[:130] + 0.6 * 0.8
+    assert estimate_distant_veil(veiled) > 0.48 > 0.2 > estimate_distant_veil(picture)
+    sky = picture.copy()
+    sky[:200] = 0.8
+    assert estimate_distant_veil(sky) == pytest.approx(estimate_distant_veil(picture[200:]), abs=0.1)
+    assert estimate_distant_veil(sky[:200]) == estimate_distant_veil(picture[:20]) == 0
 
 
 def test_lines_too_thin_for_the_reduced_copy_are_dark_all_the_same() -> None:

@@ -34,6 +34,8 @@ def test_labels_are_as_short_as_tells_them_apart(tmp_path: Path) -> None:
     names = ["a/photo.png", "b/photo.jpg", "b/other.png", "x/b/last.v2.png"]
     paths = [save(tmp_path / name, flat(9)) for name in names]
     assert label_paths(paths) == ("a/photo", "b/photo", "other", "last.v2")
+    save(tmp_path / "b/photo.png", flat(9))
+    assert label_paths([tmp_path / "b/photo.png", tmp_path / "b/photo.jpg", paths[2]]) == ("photo.png", "photo.jpg", "other")
     assert label_paths([tmp_path / "a", tmp_path / "b", tmp_path / "x" / "b"]) == ("a", f"{tmp_path.name}/b", "x/b")
 
 

@@ -79,6 +79,16 @@ def test_what_depth_files_hold(tmp_path: Path) -> None:
     assert read_depth(tmp_path / "floats.tiff").shape == depth.shape
 
 
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "depth.npz"
+    np.savez(path, scene())
+    whole = path.read_bytes()
+    for damaged in (whole[:-30], whole[:200] + bytes([whole[200] ^ 255]) + whole[201:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ImageError, match=r"depth\.npz cannot be read as an array"):
+            read_depth(path)
+
+
 def test_what_is_no_depth_map(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "colours.png"), np.zeros((4, 5, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((4, 5), np.uint8))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from restorekit.evaluation import (
     Score,
     comparison_page,
     report_page,
+    write_text,
 )
 from restorekit.evaluation.gallery import encode, make_exhibit
 
@@ -45,6 +48,14 @@ def test_names_cannot_break_out_of_the_page() -> None:
     assert "<title>&lt;b&gt;a &amp; b&lt;/b&gt; {{page.css}}</title>" in page
     report = data_of(page)["report"]
     assert [image["name"] for image in report["images"]] == [hostile, "{{data}}"]  # type: ignore[index]
+
+
+def test_names_that_are_not_utf8_do_not_cost_the_page(tmp_path: Path) -> None:
+    name = os.fsdecode(b"gr\xfcn")
+    report = small_report((name,))
+    for text in (report_page(report, title=name), report.to_json(), report.to_csv()):
+        write_text(text, tmp_path / "file")
+        assert "n" in (tmp_path / "file").read_text(encoding="utf-8")
 
 
 def test_all_scores_are_there() -> None:

@@ -31,7 +31,7 @@ from restorekit.zoo import list_models, load_card
 from restorekit.zoo.onnx_file import OnnxFacts, import_runtime, read_facts
 from tests.inference.networks import picture
 from tests.methods.test_registry import filled
-from tests.tiny import write_tiny_card
+from tests.tiny import write_other_card, write_tiny_card
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -181,6 +181,28 @@ def test_graph_of_one_size_takes_any_image(card: Path, tmp_path: Path) -> None:
     large, small = picture(160, 200), picture(40, 50)
     np.testing.assert_allclose(restorer(large).image.pixels, expected(large).image.pixels, atol=2e-3)
     assert restorer(small).image.pixels.shape == (40, 50, 3)
+
+
+def test_a_graph_smaller_than_the_methods_tiles_tells_what_it_gives(tmp_path: Path) -> None:
+    card = write_other_card(tmp_path, "cbsn")
+    done = export(load_card(card), tmp_path / "small.onnx", size=(40, 40))
+    restorer = Restorer.from_card(done.path)
+    assert restorer.method.tiling(restorer.config).minimum > 40
+    assert restorer.extras == Restorer.from_card(card, device="cpu").extras
+
+
+def test_a_cache_that_cannot_be_written_to_costs_only_time(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    real = onnxruntime.InferenceSession
+
+    def session(data: bytes, options: Any, **more: Any) -> Any:
+        if options.optimized_model_filepath:
+            raise RuntimeError("SystemError : 30, Read-only file system")
+        return real(data, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    assert Restorer.from_card(model, provider="cpu")(picture(20, 20)).image.pixels.shape == (20, 20, 3)
 
 
 def test_tiles_of_one_size_cover_the_image() -> None:

@@ -139,7 +139,7 @@ def test_links_are_followed_and_devices_written_to(tmp_path: Path) -> None:
 
 
 def test_a_folder_or_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), replacing(tmp_path):
+    with pytest.raises(IsADirectoryError, match=os.strerror(errno.EISDIR)), replacing(tmp_path):
         pytest.fail("the block must not be entered")
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "none" / "a.bin"):
         pytest.fail("the block must not be entered")

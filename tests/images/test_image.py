@@ -34,6 +34,15 @@ def test_arrays_of_every_layout(shape: tuple[int, ...], channels: int, alpha: bo
         np.testing.assert_array_equal(image.alpha, array[:, :, -1])
 
 
+@pytest.mark.parametrize("dtype", [">u2", ">f4"])
+def test_any_byte_order_will_do(dtype: str) -> None:
+    array = picture(5, 7, 4, "uint16" if dtype == ">u2" else "float32")
+    image = Image.from_array(array.astype(dtype))
+    assert image.pixels.dtype == array.dtype and image.alpha is not None and image.alpha.dtype == array.dtype
+    np.testing.assert_array_equal(image.pixels, array[:, :, :3])
+    np.testing.assert_array_equal(image.alpha, array[:, :, 3])
+
+
 def test_no_copy_where_none_is_needed() -> None:
     array = picture(5, 7, 3)
     assert Image.from_array(array).pixels is array

@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from restorekit import images
 from restorekit.errors import ImageError, UsageError
 from restorekit.images import Image
-from restorekit.images.atomic import TEMPORARY_SUFFIX
+from restorekit.images.atomic import TEMPORARY_SUFFIX, replacing
 from restorekit.inference import folder
 from restorekit.inference.folder import Batch, Compute, Outcome, Products, exit_code
 from restorekit.inference.inputs import Job, plan
@@ -105,6 +105,33 @@ def test_a_file_that_is_not_ours_is_left_alone_unless_overwritten(source: Path, 
     assert value_of(out / "1.png") == 77
     assert statuses(batch(source, out, overwrite=True).run(Calls())) == ["done"] * 4
     assert value_of(out / "1.png") == 254
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_appears_during_the_run_is_left_alone_too(source: Path, out: Path, overwrite: bool) -> None:
+    def compute(image: Image, job: Job) -> Products:
+        if job.source and job.source.name == "2.png" and job.target:
+            job.target.write_bytes(b"theirs")
+        return invert(image, job)
+
+    outcomes = batch(source, out, overwrite=overwrite).run(lambda: compute)
+    assert statuses(outcomes) == ["done", "done", "done" if overwrite else "failed", "done"]
+    assert ((out / "2.png").read_bytes() == b"theirs") is not overwrite
+    assert overwrite or "exists already" in str(outcomes[2].error)
+
+
+def test_errors_of_the_work_are_not_taken_for_the_journals(source: Path, out: Path) -> None:
+    def prepare() -> Compute:
+        raise FileNotFoundError(2, "No such file or directory", "model.bin")
+
+    with pytest.raises(FileNotFoundError, match=r"model\.bin"):
+        batch(source, out).run(prepare)
+
+    def observe(outcome: Outcome) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        batch(source, out).run(Calls(), observe=observe)
 
 
 def test_a_result_retouched_by_hand_is_not_replaced_for_other_settings(source: Path, out: Path) -> None:
@@ -330,6 +357,14 @@ def test_what_a_killed_write_left_is_swept_away_unless_somebody_is_at_work(sourc
         "5.png",
         "deep/4.png",
     ]
+
+
+def test_what_others_are_writing_is_not_swept_away(source: Path, out: Path) -> None:
+    out.mkdir()
+    with replacing(out / "single.png") as file:
+        file.write(b"whole")
+        batch(source, out).run(Calls())
+    assert (out / "single.png").read_bytes() == b"whole"
 
 
 def with_extras(image: Image, job: Job) -> Products:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from restorekit.errors import ImageError, UnknownNameError, UsageError
+from restorekit.images import folders
 from restorekit.inference.inputs import Plan, plan
 
 Tree = Callable[..., Path]
@@ -123,6 +124,26 @@ def test_an_output_folder_inside_the_input_is_not_an_input(tree: Tree) -> None:
     expected = {"in/a.jpg": "in/out/a.jpg", "in/x/b.jpg": "in/out/x/b.jpg"}
     assert planned("in", output="in/out", recursive=True) == expected
     assert planned("in", output=str(Path("in/out").resolve()), recursive=True).keys() == expected.keys()
+
+
+def test_a_folder_that_cannot_be_read_fails_alone(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("in/a.jpg", "shut/b.jpg")
+
+    def walk(folder: Path, onerror: Callable[[OSError], object]) -> Iterator[object]:
+        if folder.name == "shut":
+            onerror(PermissionError(13, "Permission denied", str(folder)))
+            return
+        yield from folders.walk(folder, onerror)
+
+    monkeypatch.setattr("restorekit.inference.inputs.walk", walk)
+    assert planned("in", "shut") == {"in/a.jpg": "in/a-deblurred.jpg", "shut": "shut-deblurred.png"}
+
+
+def test_brackets_are_no_pattern_where_a_folder_has_that_name(tree: Tree) -> None:
+    tree("trip [1]/deep/a.jpg", "trip [1]/b.jpg", "trip 1/c.jpg")
+    assert planned("trip [1]/*.jpg", output="out") == {"trip [1]/b.jpg": "out/b.jpg"}
+    assert planned("trip [1]/**/*.jpg", output="out").keys() == {"trip [1]/b.jpg", "trip [1]/deep/a.jpg"}
+    assert planned("trip [1-3]/*.jpg", output="out") == {"trip 1/c.jpg": "out/trip 1/c.jpg"}
 
 
 def test_links_to_folders_count_as_folders(tree: Tree) -> None:

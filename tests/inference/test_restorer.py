@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,7 +78,7 @@ def test_alpha_is_carried_over(restorer: Restorer, channels: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_strength_zero_gives_the_input_itself(restorer: Restorer, dtype: str, channels: int) -> None:
     given = np.asarray(
-        np.random.default_rng(0).random((*SIZE, channels)) * {"uint8": 255, "uint16": 65535, "float32": 2}[dtype], dtype
+        np.random.default_rng(0).random((*SIZE, channels)) * {"uint8": 255, "uint16": 65535, "float32": 1.5}[dtype], dtype
     )
     result = restorer(given, strength=0)
     assert (result.to_array().reshape(given.shape) == given).all()
@@ -201,6 +202,17 @@ def test_progress_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.run.notes == tuple(notes) == ("not enough memory on cpu for a tile of 180x92: 90 is the most now",)
     assert progress == [(0, 1), *((i, result.run.tiles) for i in range(result.run.tiles + 1))]
     assert max(result.run.tile or (0,)) <= 90
+
+
+def test_progress_may_ask_what_the_method_gives() -> None:
+    restorer = restorer_of(SHORT)
+    found: list[frozenset[str]] = []
+    worker = threading.Thread(
+        target=lambda: restorer(picture(20, 20), progress=lambda *_: found.append(restorer.extras)), daemon=True
+    )
+    worker.start()
+    worker.join(60)
+    assert not worker.is_alive() and found[0] >= {"heads", "spread"}
 
 
 def test_bf16_comes_close_and_is_reported() -> None:

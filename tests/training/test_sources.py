@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from restorekit.data import PairedBatches
-from restorekit.errors import SettingError
+from restorekit.errors import DataError, SettingError
 from restorekit.training import load_recipe, train
 from restorekit.training.sources import load_data, training_source
 from restorekit.zoo import load_card
@@ -64,6 +64,29 @@ def test_one_data_set_is_trained_on_and_validated_on_by_its_parts(tmp_path: Path
     source, held_back = load_data(recipe, torch.device("cpu"))
     assert isinstance(source, PairedBatches) and held_back is not None
     assert (len(source), len(held_back)) == (1, 2)
+
+
+def test_some_of_many_pairs_can_be_drawn(tmp_path: Path) -> None:
+    colour = PIL.Image.new("RGB", (24, 24))
+    for side in ("input", "target"):
+        (tmp_path / side).mkdir()
+        for number in range(20):
+            colour.save(tmp_path / side / f"{number:02}.png")
+
+    def drawn(count: int) -> list[tuple[Path, Path]]:
+        pairs = f'[{{folder="{tmp_path}", count={count}}}]'
+        recipe = load_recipe("multi-output-compact", ["clean=[]", "validation=[]", f"pairs={pairs}"])
+        source = training_source(recipe, torch.device("cpu"))
+        assert isinstance(source, PairedBatches)
+        return list(source.images.paths)
+
+    some = drawn(5)
+    assert len(set(some)) == 5 and some == sorted(some) == drawn(5) and some != drawn(20)[:5]
+    assert len(drawn(0)) == 20
+    with pytest.raises(DataError, match=r"holds 20 pairs, fewer than count = 21"):
+        drawn(21)
+    with pytest.raises(SettingError, match="count must not be negative"):
+        drawn(-1)
 
 
 def test_depth_is_trained_from_video_and_validated_by_depth(video: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from restorekit.errors import CheckpointError, UnknownNameError, UsageError
 from restorekit.methods import get_method
 from restorekit.methods.cbsn import CbsnConfig
 from restorekit.settings import from_table
-from restorekit.zoo import import_checkpoint, load_network
+from restorekit.zoo import import_checkpoint, load_card, load_network
 from restorekit.zoo.checkpoints import find_state_dicts, read_tensors
 from restorekit.zoo.importing import recognise
 from tests.goldens.recipe import fill
@@ -108,6 +109,14 @@ def test_the_card_says_where_the_weights_are_from(tmp_path: Path, state: State, 
     )
     assert card.training["imported"] == ["My net (2).pth"] and len(card.training["sha256"][0]) == 64
     assert "unknown" in import_checkpoint([Path("My net (2).pth")], Path("other.toml")).licence
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always Unicode")
+def test_a_file_whose_name_is_not_unicode(tmp_path: Path, state: State) -> None:
+    path = tmp_path / os.fsdecode(b"w\xf6.pth")
+    torch.save(state, path)
+    card = import_checkpoint([path], tmp_path / "net.toml")
+    assert load_card(card.path or "").training["imported"] == ["w?.pth"]
 
 
 def test_precision_is_kept_up_to_single(tmp_path: Path, state: State) -> None:

@@ -47,6 +47,7 @@ class DeepRftConfig:
         kernel_window: about which side, in pixels, windows have in which kernels are estimated; None for the whole image or tile.
         kernel_overlap: pixels that these windows share with their neighbours.
         reversible: whether training makes activations again from results instead of keeping them: less memory, more time.
+        calm: whether a new network's answers are near its input, and its kernels near those that change nothing, which is ours.
     """
 
     dims: int = 32
@@ -67,6 +68,7 @@ class DeepRftConfig:
     kernel_window: int | None = None
     kernel_overlap: int = 0
     reversible: bool = False
+    calm: bool = True
 
     def __post_init__(self) -> None:
         if min(self.dims, self.dims_ker, self.patch) < 1:
@@ -179,6 +181,7 @@ class DeepRft(Method[DeepRftConfig]):
             baseblock_dec_max=(("NAFEVSBlock", "NAFEVSBlock", "naf"), ("NAFEVSBlock", "NAFEVSBlock", "naf")),
             baseblock_enc_ker=("EVSS", "EVSS", "EVSS", "EVSS"),
             patch=1,
+            calm=False,
         ),
     }
 

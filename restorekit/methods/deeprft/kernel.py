@@ -81,10 +81,6 @@ class KernelEstimator(nn.Module):
         self.end_ker1 = _Response(width, 2 * channels)
         self.deblur_feature1 = _conv1x1(2 * channels, channels)
         self.end_feature1 = nn.Sequential(nn.Conv2d(channels, colours, 3, padding=1))
-        with torch.no_grad():
-            weight, bias = self.end_ker1.ending[0].parameters()
-            weight.mul_(0.1)
-            bias.copy_(torch.arange(2 * channels) < channels)
 
     def forward(self, features: Tensor, old: States) -> tuple[Tensor, Tensor, States]:
         """Deblurred features ``(B, C, H, W)``, the response, and the column's states.

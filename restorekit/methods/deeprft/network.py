@@ -95,12 +95,17 @@ class GlobalModel(nn.Module):
         self.output_mids = nn.ModuleList(nn.Conv2d(c, colours, 3, padding=1) for _ in stages)
         self.kernel_estimator = nn.ModuleList(_estimator(config, 1, first=not i) for i in stages)
         self.mid_kernel_estimator = nn.ModuleList(_estimator(config, 2, first=not i) for i in stages)
-        self._calm_heads()
+        if config.calm:
+            self._calm()
 
     @torch.no_grad()
-    def _calm_heads(self) -> None:
-        """A new network's answers are near its input."""
+    def _calm(self) -> None:
+        """A new network's kernels are near those that change nothing, and its answers near its input."""
         estimators = (*self.kernel_estimator, *self.mid_kernel_estimator)
+        for estimator in estimators:
+            weight, bias = estimator.get_submodule("end_ker1.ending.0").parameters()
+            weight.mul_(0.1)
+            bias.copy_(torch.arange(len(bias)) < len(bias) // 2)
         for head in (*self.output_maxs, *self.output_mids, *(e.get_submodule("end_feature1.0") for e in estimators)):
             weight, bias = head.parameters()
             weight.mul_(0.1)
