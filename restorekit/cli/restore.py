@@ -273,19 +273,32 @@ def _restorer(card: Card, choice: ModelOptions, extras: Extras, engine: EngineOp
             answer, run = restorer.restore_large(image, strength=choice.strength, **extras, progress=view.tiles, on_note=note)
             return Products(answer, run=run)
         wanted = [name for name, _ in job.maps]
+        taken = "reflection" in wanted and "dereflect" in card.tasks and "reflection" not in restorer.extras
         result = restorer(
             image,
             strength=choice.strength,
             candidates=choice.candidates,
             spread="spread" in wanted,
-            maps=[name for name in wanted if name != "spread"],
+            maps=[name for name in wanted if name != "spread" and not (taken and name == "reflection")],
             **extras,
             progress=view.tiles,
             on_note=note,
         )
-        return Products(result.image, result.candidates, {name: _picture(name, result) for name in wanted}, result.run)
+        pictures = {
+            name: _taken_away(image, result, choice.strength) if taken and name == "reflection" else _picture(name, result)
+            for name in wanted
+        }
+        return Products(result.image, result.candidates, pictures, result.run)
 
     return compute
+
+
+def _taken_away(image: Image, result: Restoration, strength: float) -> Image:
+    """The reflection that a method took away which only gives the answer."""
+    from restorekit import images
+
+    difference = images.to_float(image.pixels) - images.to_float(result.image.pixels)
+    return images.Image.from_array(images.quantise(difference / (strength or 1), "uint16"))
 
 
 def _picture(name: str, result: Restoration) -> Image:

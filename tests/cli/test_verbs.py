@@ -56,6 +56,29 @@ def test_what_was_taken_away_is_written(run: Run, photo: Path, tmp_path: Path) -
     np.testing.assert_allclose((layer / 65535)[unclipped], expected[unclipped], atol=1 / 255)
 
 
+def test_what_was_taken_away_is_known_of_models_that_give_the_answer_alone(run: Run, photo: Path, card: Path) -> None:
+    text = card.read_text()
+    assert "deblur" in text
+    card.write_text(text.replace('"deblur"', '"dereflect"'))
+    for strength in ("1", "0.5"):
+        arguments = (
+            "dereflect",
+            "-m",
+            card,
+            photo,
+            "--strength",
+            strength,
+            "--reflection",
+            "layer.png",
+            "--spread",
+            "spread.png",
+        )
+        assert run(*arguments, "-o", "out.png", "--overwrite").exit_code == 0
+        expected = (_read(photo) / 255 - _read(Path("out.png")) / 255) / float(strength)
+        np.testing.assert_allclose(_read(Path("layer.png")) / 65535, expected.clip(0, 1), atol=1e-4)
+        assert _read(Path("layer.png")).max() > 0 and Path("spread.png").exists()
+
+
 def test_maps_a_model_does_not_have_are_refused(run: Run, photo: Path, card: Path) -> None:
     result = run("deblur", "-m", card, photo, "--reflection", "layer.png")
     assert result.exit_code == 2
