@@ -108,7 +108,7 @@ TASKS = {
     "derain": Task((Trial("rain", "rain"),), ("tv",)),
     "desnow": Task((Trial("snow", "snow"),), ("tv",)),
     "dehaze": Task((Trial("haze", "haze"),), ("dark-channel",)),
-    "deraindrop": Task((Trial("raindrops", "raindrop"),), ("tv",)),
+    "deraindrop": Task((Trial("raindrops", "raindrop"),), ("tv",), "dry, left alone"),
     "dereflect": Task((Trial("reflection", "reflection"),), ("tv",), "no pane, left alone"),
     "weather": Task(
         (Trial("rain", "rain"), Trial("snow", "snow"), Trial("haze", "haze"), Trial("raindrops", "raindrop")),

@@ -60,7 +60,7 @@ GALLERY = {
     "derain": [Case("lighthouse", "rain", 1, (150, 260)), Case("kitten", "rain", 2, (60, 100))],
     "desnow": [Case("lighthouse", "snow", 1, (150, 260)), Case("kitten", "snow", 2, (60, 100))],
     "dehaze": [Case("lighthouse", "haze", 1, (150, 260)), Case("kitten", "haze", 2, (60, 100))],
-    "weather": [Case("lighthouse", "raindrop", 1, (150, 260)), Case("kitten", "raindrop", 2, (60, 100))],
+    "deraindrop": [Case("lighthouse", "raindrop", 1, (150, 260)), Case("kitten", "raindrop", 2, (60, 100))],
     "dereflect": [Case("lighthouse", "reflection", 1, (150, 260)), Case("circuits", "reflection", 2, (60, 60))],
 }
 

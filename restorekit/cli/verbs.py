@@ -35,6 +35,7 @@ VERBS = {
     "derain": Verb("Take rain off photographs.", "derained"),
     "desnow": Verb("Take snow off photographs.", "desnowed"),
     "dehaze": Verb("Take haze off photographs.", "dehazed"),
+    "deraindrop": Verb("Take drops on the glass off photographs.", "dried"),
     "dereflect": Verb("Take reflections in glass off photographs.", "dereflected"),
     "depth": Verb(
         "See how near things are in photographs and videos; with --adapt, learn it from a video first.",

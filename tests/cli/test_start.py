@@ -59,7 +59,17 @@ def test_shell_completion_imports_nothing_heavy_and_knows_commands() -> None:
     result = run(
         _RESTOREKIT_COMPLETE="complete_bash", COMP_WORDS="restorekit de", COMP_CWORD="1", _TYPER_COMPLETE_ARGS="restorekit de"
     )
-    assert result.stdout.split() == ["deblur", "denoise", "derain", "desnow", "dehaze", "dereflect", "depth", "degrade"]
+    assert result.stdout.split() == [
+        "deblur",
+        "denoise",
+        "derain",
+        "desnow",
+        "dehaze",
+        "deraindrop",
+        "dereflect",
+        "depth",
+        "degrade",
+    ]
     assert result.stderr.startswith("HEAVY [] ")
 
 

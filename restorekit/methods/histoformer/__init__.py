@@ -95,7 +95,7 @@ class Histoformer(Method[HistoformerConfig]):
     """A U-Net whose attention groups pixels by brightness: weather veils what is alike alike, wherever it lies."""
 
     name = "histoformer"
-    tasks = ("weather", "derain", "desnow", "dehaze")
+    tasks = ("weather", "derain", "desnow", "dehaze", "deraindrop")
     paper = Paper(
         "Restoring Images in Adverse Weather Conditions via Histogram Transformer",
         "ECCV",
