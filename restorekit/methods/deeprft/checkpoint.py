@@ -42,6 +42,7 @@ def read_config(state: Mapping[str, Tensor]) -> DeepRftConfig:
     blocks = [f"{_KERNELS}.level{level}.blocks" for level in range(4)]
     try:
         config = DeepRftConfig(
+            calm=False,
             dims=channels,
             dims_ker=state[_RESPONSE].shape[0],
             baseblock_enc_ker=tuple("EVSS" if f"{level}.0.attn.A_logs" in state else "naf" for level in blocks),  # type: ignore[arg-type]

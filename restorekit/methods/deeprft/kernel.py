@@ -47,8 +47,8 @@ class KernelEstimator(nn.Module):
 
     With S the spectrum of the features F: a plane of real and imaginary parts of S, refined by a column of blocks, gives K, one
     complex number a channel and frequency; ``g = irfft2(Y K)``, where Y is a 1x1 convolution of S; the answer is a 1x1
-    convolution of ``[g, F]``, and an image is a 3x3 convolution of that. A new estimator's K is nearly 1: it leaves features
-    nearly as they are.
+    convolution of ``[g, F]``, and an image is a 3x3 convolution of that. A new, calm estimator's K is nearly 1: it leaves
+    features nearly as they are.
 
     Args:
         channels: of the features.
@@ -58,6 +58,7 @@ class KernelEstimator(nn.Module):
         colours: channels of the image part.
         window: side of the windows kernels are estimated in, and their overlap; None for the whole map.
         reversible: see :class:`~restorekit.methods.deeprft.columns.Column`.
+        calm: whether its K is nearly 1 at first.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class KernelEstimator(nn.Module):
         colours: int = 3,
         window: tuple[int, int] | None = None,
         reversible: bool = False,
+        calm: bool = True,
     ) -> None:
         super().__init__()
         self.window = window
@@ -81,6 +83,11 @@ class KernelEstimator(nn.Module):
         self.end_ker1 = _Response(width, 2 * channels)
         self.deblur_feature1 = _conv1x1(2 * channels, channels)
         self.end_feature1 = nn.Sequential(nn.Conv2d(channels, colours, 3, padding=1))
+        if calm:
+            with torch.no_grad():
+                weight, bias = self.end_ker1.ending[0].parameters()
+                weight.mul_(0.1)
+                bias.copy_(torch.arange(2 * channels) < channels)
 
     def forward(self, features: Tensor, old: States) -> tuple[Tensor, Tensor, States]:
         """Deblurred features ``(B, C, H, W)``, the response, and the column's states.

@@ -100,12 +100,8 @@ class GlobalModel(nn.Module):
 
     @torch.no_grad()
     def _calm(self) -> None:
-        """A new network's kernels are near those that change nothing, and its answers near its input."""
+        """A new network's answers are near its input."""
         estimators = (*self.kernel_estimator, *self.mid_kernel_estimator)
-        for estimator in estimators:
-            weight, bias = estimator.get_submodule("end_ker1.ending.0").parameters()
-            weight.mul_(0.1)
-            bias.copy_(torch.arange(len(bias)) < len(bias) // 2)
         for head in (*self.output_maxs, *self.output_mids, *(e.get_submodule("end_feature1.0") for e in estimators)):
             weight, bias = head.parameters()
             weight.mul_(0.1)
@@ -192,6 +188,7 @@ def _estimator(config: DeepRftConfig, scale: int, first: bool) -> KernelEstimato
         3 * config.patch**2,
         _kernel_window(config, scale),
         config.reversible,
+        config.calm,
     )
 
 
