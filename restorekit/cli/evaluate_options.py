@@ -108,7 +108,9 @@ class SubjectOptions:
     candidates: Annotated[
         bool,
         typer.Option(
-            "--candidates", help="Score all heads of models that have several: best overall, best single.", rich_help_panel=MODEL
+            "--candidates",
+            help="Score all candidates of models that have several: best overall, best single.",
+            rich_help_panel=MODEL,
         ),
     ] = False
     psf: Annotated[

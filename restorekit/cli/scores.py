@@ -18,8 +18,8 @@ def print_scores(scores: Report, protocol: str) -> None:
     count = len(scores.images)
     title = f"{protocol}: {scores.protocol_name}; {count} {'image' if count == 1 else 'images'}"
     tables: list[RenderableType] = [title, _summary(scores), "", _worst(scores)]
-    if heads := _heads(scores):
-        tables += ["", heads]
+    if candidates := _candidates(scores):
+        tables += ["", candidates]
     print_tables(*tables)
 
 
@@ -77,12 +77,12 @@ def _worst(scores: Report) -> Table:
     return table
 
 
-def _heads(scores: Report) -> Table | None:
+def _candidates(scores: Report) -> Table | None:
     from rich.table import Table
 
     from restorekit.evaluation import scale_of
 
-    found = {subject: heads for subject in scores.subjects if (heads := scores.heads(subject))}
+    found = {subject: candidates for subject in scores.subjects if (candidates := scores.candidates(subject))}
     if not found:
         return None
     metric = scale_of(scores.metrics[0])
@@ -95,9 +95,7 @@ def _heads(scores: Report) -> Table | None:
         pad_edge=False,
         header_style="bold",
     )
-    for subject, heads in found.items():
+    for subject, them in found.items():
         d = metric.decimals
-        table.add_row(
-            subject, f"{heads.best_overall:.{d}f}", f"{heads.best_single:.{d}f} (#{heads.index})", f"{heads.mean:.{d}f}"
-        )
+        table.add_row(subject, f"{them.best_overall:.{d}f}", f"{them.best_single:.{d}f} (#{them.single})", f"{them.mean:.{d}f}")
     return table

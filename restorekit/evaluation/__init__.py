@@ -17,7 +17,7 @@ from restorekit.evaluation.protocol import (
     get_depth_protocol,
     get_protocol,
 )
-from restorekit.evaluation.report import Heads, Report, Score, Summary
+from restorekit.evaluation.report import Candidates, Report, Score, Summary
 from restorekit.evaluation.score import Progress, evaluate, evaluate_files, evaluate_pairs, evaluate_samples, score_pair
 from restorekit.evaluation.subjects import (
     INPUT,
@@ -42,11 +42,11 @@ __all__ = [
     "Alignment",
     "Answer",
     "Bundle",
+    "Candidates",
     "DepthProtocol",
     "Difference",
     "Exhibit",
     "Gallery",
-    "Heads",
     "Metric",
     "Pair",
     "Picture",

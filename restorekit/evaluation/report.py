@@ -8,7 +8,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,13 @@ class Score:
         name: the image's path below its folder, without the extension.
         subject: what made it.
         values: by metric. The PSNR of equal images is infinite.
-        candidates: the first metric of each of the subject's heads, if they were asked for.
+        candidates: the first metric of each of the subject's candidates, by name, if they were asked for.
     """
 
     name: str
     subject: str
     values: Mapping[str, float]
-    candidates: tuple[float, ...] = ()
+    candidates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def psnr(self) -> float:
@@ -65,19 +65,19 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Heads:
-    """What the heads of a subject score with the first metric.
+class Candidates:
+    """What the candidates of a subject score with the first metric.
 
     Attributes:
-        best_overall: mean of each image's best head. Choosing it needs the target: an upper bound, not something a user gets.
-        best_single: mean of the one head that is best for all images together.
-        index: that head's number, from 1.
-        mean: mean over heads and images.
+        best_overall: mean of each image's best. Choosing it needs the target: an upper bound, not something a user gets.
+        best_single: mean of the one that is best for all images together.
+        single: its name: the number of a head, or "1+3" for the mean of two.
+        mean: mean over candidates and images.
     """
 
     best_overall: float
     best_single: float
-    index: int
+    single: str
     mean: float
 
 
@@ -140,17 +140,19 @@ class Report:
         higher = scale_of(self.metrics[0]).higher
         return sorted(values.items(), key=lambda item: item[1] if higher else -item[1])[:count]
 
-    def heads(self, subject: str) -> Heads | None:
-        """The scores of a subject's heads; None if it has none or nobody asked."""
+    def candidates(self, subject: str) -> Candidates | None:
+        """The scores of a subject's candidates; None if it has none or nobody asked."""
         rows = [score.candidates for score in self.of(subject)]
         if not all(rows):
             return None
-        table = torch.tensor(rows, dtype=torch.float64)
+        table = torch.tensor([list(row.values()) for row in rows], dtype=torch.float64)
         if not scale_of(self.metrics[0]).higher:
             table = -table
         sign = 1 if scale_of(self.metrics[0]).higher else -1
         single = best_single(table)
-        return Heads(sign * best_overall(table), sign * single.score, single.index + 1, sign * float(table.mean()))
+        return Candidates(
+            sign * best_overall(table), sign * single.score, list(rows[0])[single.index], sign * float(table.mean())
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values; what is not finite (the PSNR of equal images) becomes None, as JSON has no word for it."""
@@ -201,21 +203,21 @@ class Report:
         return table
 
     def _subject_to_dict(self, subject: str) -> dict[str, Any]:
-        heads = self.heads(subject)
+        candidates = self.candidates(subject)
         return {
             "name": subject,
             "summary": {metric: _all_finite(asdict(summary)) for metric, summary in self.summary(subject).items()},
             "worst": [name for name, _ in self.worst(subject)],
-            **({"heads": _all_finite(asdict(heads))} if heads else {}),
+            **({"candidates": _all_finite(asdict(candidates))} if candidates else {}),
         }
 
     def _image_to_dict(self, name: str) -> dict[str, Any]:
         scores = self._by_image[name]
-        heads = {score.subject: list(map(_finite, score.candidates)) for score in scores if score.candidates}
+        candidates = {score.subject: _all_finite(score.candidates) for score in scores if score.candidates}
         return {
             "name": name,
             "scores": {score.subject: _all_finite(score.values) for score in scores},
-            **({"candidates": heads} if heads else {}),
+            **({"candidates": candidates} if candidates else {}),
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,7 +192,7 @@ def score_pair(
     Raises:
         DataError: when the sizes differ.
     """
-    return _score(Sample(name, restored, target), RESTORED, restored, (), protocol, metrics, alignment or Alignment())
+    return _score(Sample(name, restored, target), RESTORED, restored, {}, protocol, metrics, alignment or Alignment())
 
 
 @torch.no_grad()
@@ -200,7 +200,7 @@ def _score(
     sample: Sample,
     subject: str,
     picture: Picture,
-    candidates: Sequence[Picture],
+    candidates: Mapping[str, Picture],
     protocol: Protocol,
     metrics: Sequence[str],
     alignment: Alignment,
@@ -218,8 +218,9 @@ def _score(
         except DataError as error:
             raise DataError(f"{sample.name}, {subject}: {error.problem}", error.remedy) from None
 
-    heads = tuple(measure(candidate, metrics[:1])[metrics[0]] for candidate in candidates)
-    return Score(sample.name, subject, measure(picture, metrics), heads)
+    first = metrics[:1]
+    others = {number: measure(candidate, first)[first[0]] for number, candidate in candidates.items()}
+    return Score(sample.name, subject, measure(picture, metrics), others)
 
 
 def _tensor(picture: Picture) -> Tensor:

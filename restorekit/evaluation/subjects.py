@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,10 +45,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a subject makes of a sample: its image, and the images of all its heads if it has several."""
+    """What a subject makes of a sample: its image, and its candidates, if it has several.
+
+    They are called "1", "2", ... after the head that gives them, and "1+2" where they are the mean of two.
+    """
 
     image: Picture
-    candidates: tuple[Picture, ...] = ()
+    candidates: Mapping[str, Picture] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,20 +90,30 @@ def from_restorer(restorer: Restorer, *, candidates: bool = False, exact: bool =
 
     Args:
         restorer: runs it.
-        candidates: score the images of its heads too, if it has several.
+        candidates: score its candidates too, if it has several: its heads, and the means of two of them if these competed while
+            it was trained (``combinate_heads``, the K = n(n+1)/2 of the multi-output paper).
         exact: give it images as floats, so that its answers are not rounded to the input's depth: for protocols that do not
             round, or not in the same way.
     """
 
     def restore(sample: Sample) -> Answer:
         picture = as_image(sample.image)
-        if exact:
+        if exact or candidates:  # means of two heads are of what these are before they are rounded
             picture = picture.replace_pixels(images.to_float(picture.pixels))
         inputs: dict[str, Any] = {"psf": sample.psf} if "psf" in restorer.method.extra_inputs else {}
         result = restorer(picture, candidates=candidates and "heads" in restorer.extras, **inputs)
-        return Answer(result.image, result.candidates)
+        return Answer(result.image, _candidates(result.candidates, getattr(restorer.config, "combinate_heads", False)))
 
     return Subject(restorer.name, restore)
+
+
+def _candidates(heads: Sequence[images.Image], pairs: bool) -> dict[str, Picture]:
+    found: dict[str, Picture] = {}
+    for i, head in enumerate(heads, 1):
+        for j, other in enumerate(heads[: i - 1] if pairs else (), 1):
+            found[f"{j}+{i}"] = (head.pixels + other.pixels) / 2
+        found[str(i)] = head
+    return found
 
 
 def check_subjects(subjects: Sequence[Subject]) -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from restorekit.evaluation import Alignment, Heads, Protocol, Report, Score, Summary
+from restorekit.evaluation import Alignment, Candidates, Protocol, Report, Score, Summary
 
 
 def scores(subject: str, values: dict[str, tuple[float, float]]) -> tuple[Score, ...]:
@@ -69,22 +69,24 @@ def test_equal_images_count_as_100_decibels() -> None:
     assert report.gains("m") == {"a": -60.0, "b": 0.0}
 
 
-def test_heads() -> None:
+def test_candidates() -> None:
     rows = (
-        Score("a", "m", {"psnr": 31.0}, (30.0, 32.0, 31.0)),
-        Score("b", "m", {"psnr": 27.0}, (28.0, 20.0, 27.5)),
+        Score("a", "m", {"psnr": 31.0}, {"1": 30.0, "1+2": 32.0, "2": 31.0}),
+        Score("b", "m", {"psnr": 27.0}, {"1": 28.0, "1+2": 20.0, "2": 27.5}),
     )
-    assert Report(Protocol(), ("psnr",), ("m",), rows).heads("m") == Heads(30.0, 29.25, 3, pytest.approx(28.0833, abs=1e-4))
-    assert PLAIN.heads("m") is None
+    assert Report(Protocol(), ("psnr",), ("m",), rows).candidates("m") == Candidates(
+        30.0, 29.25, "2", pytest.approx(28.0833, abs=1e-4)
+    )
+    assert PLAIN.candidates("m") is None
 
 
-def test_json_has_the_score_of_every_head() -> None:
-    rows = (Score("a", "input", {"psnr": 29.0}), Score("a", "m", {"psnr": 31.0}, (30.0, math.inf)))
+def test_json_has_the_score_of_every_candidate() -> None:
+    rows = (Score("a", "input", {"psnr": 29.0}), Score("a", "m", {"psnr": 31.0}, {"1": 30.0, "2": math.inf}))
     report = Report(Protocol(), ("psnr",), ("input", "m"), rows)
     table = json.loads(report.to_json())
-    assert table["subjects"][1]["heads"] == {"best_overall": None, "best_single": None, "index": 2, "mean": None}
+    assert table["subjects"][1]["candidates"] == {"best_overall": None, "best_single": None, "single": "2", "mean": None}
     assert table["images"] == [
-        {"name": "a", "scores": {"input": {"psnr": 29.0}, "m": {"psnr": 31.0}}, "candidates": {"m": [30.0, None]}}
+        {"name": "a", "scores": {"input": {"psnr": 29.0}, "m": {"psnr": 31.0}}, "candidates": {"m": {"1": 30.0, "2": None}}}
     ]
     assert "candidates" not in PLAIN.to_dict()["images"][0]
 

@@ -116,10 +116,26 @@ def test_models_and_baselines_in_one_run(folders: tuple[Path, Path], tmp_path: P
     assert report.images == ("a", "b", "deep/er/c")
     direct = restorer(folders[0] / "a.png", candidates=True)
     assert report.of("tiny")[0].psnr == score_pair("a", direct.image, picture(0), Protocol()).psnr
-    heads = report.heads("tiny")
-    assert heads is not None and heads.best_overall >= heads.best_single >= heads.mean
-    assert report.of("tiny")[0].candidates == tuple(score_pair("a", c, picture(0), Protocol()).psnr for c in direct.candidates)
-    assert report.heads("tv") is None
+    found = report.candidates("tiny")
+    assert found is not None and found.best_overall >= found.best_single >= found.mean
+    scored = report.of("tiny")[0].candidates
+    heads = [score_pair("a", head, picture(0), Protocol()).psnr for head in direct.candidates]
+    assert [scored[str(number)] for number in range(1, len(heads) + 1)] == heads
+    assert report.candidates("tv") is None
+
+
+def test_means_of_two_heads_are_candidates_where_they_competed_in_training(tmp_path: Path) -> None:
+    card = write_tiny_card(tmp_path / "card", combinate_heads=True)
+    restorer = Restorer.from_card(card)
+    answer = from_restorer(restorer, candidates=True).restore(Sample("a", picture(0)))
+    heads = restorer(picture(0).astype(np.float32) / 255, candidates=True).candidates
+    count = len(heads)
+    assert len(answer.candidates) == count * (count + 1) // 2
+    both = (heads[0].pixels + heads[1].pixels) / 2
+    np.testing.assert_array_equal(answer.candidates["1+2"], both)
+    assert list(answer.candidates)[:3] == ["1", "1+2", "2"]
+    without = from_restorer(Restorer.from_card(write_tiny_card(tmp_path / "other", combinate_heads=False)), candidates=True)
+    assert list(without.restore(Sample("a", picture(0))).candidates) == [str(number) for number in range(1, count + 1)]
 
 
 def test_exact_answers_are_not_rounded(tmp_path: Path) -> None:

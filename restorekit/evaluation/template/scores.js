@@ -132,7 +132,7 @@ function showSummary() {
   if (over.length) notes.unshift("The interval is of the mean, from 10,000 paired bootstrap samples of the images; one that holds zero says that these images cannot tell.");
   byId("summary-note").textContent = notes.join(" ");
   showBetween();
-  showHeads();
+  showCandidates();
 }
 
 function showBetween() {
@@ -146,17 +146,17 @@ function showBetween() {
   byId("between-table").append(make("thead", {}, row("", titles, "th")), body);
 }
 
-function showHeads() {
-  const found = report.subjects.filter((subject) => subject.heads);
+function showCandidates() {
+  const found = report.subjects.filter((subject) => subject.candidates);
   if (!found.length) return;
-  byId("heads").hidden = false;
+  byId("candidates").hidden = false;
   const digits = scores.main.decimals;
   const body = make("tbody");
-  for (const { name, heads } of found) {
-    const single = `${number(heads.best_single, digits)} (#${heads.index})`;
-    body.append(row(name, [number(heads.best_overall, digits), single, number(heads.mean, digits)]));
+  for (const { name, candidates } of found) {
+    const single = `${number(candidates.best_single, digits)} (#${candidates.single})`;
+    body.append(row(name, [number(candidates.best_overall, digits), single, number(candidates.mean, digits)]));
   }
-  byId("heads-table").append(make("thead", {}, row(scores.main.label, ["best overall", "best single", "mean"], "th")), body);
+  byId("candidates-table").append(make("thead", {}, row(scores.main.label, ["best overall", "best single", "mean"], "th")), body);
 }
 
 // ---------------------------------------------------------------- histograms
