@@ -22,7 +22,7 @@ from restorekit.cli.options import (
     ReportOptions,
     command,
 )
-from restorekit.cli.verbs import VERBS
+from restorekit.cli.verbs import VERBS, choose_card, suffix_of
 from restorekit.errors import RestoreKitError, UsageError
 
 if TYPE_CHECKING:
@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from restorekit.inference.folder import Outcome
     from restorekit.inference.inputs import Job, Plan
 
-TASKS = ("denoise", "deblur", "derain", "desnow", "dehaze", "weather")
-"""The verbs that may be named."""
-
 _HEAD = {"restorekit": __version__, "command": "auto"}
+
+
+@dataclass(frozen=True)
+class PhotographOptions(InputOptions):
+    """What to look at."""
+
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Files, folders or patterns such as '*.jpg'.", show_default=False)
+    ]
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,9 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def auto(inputs: InputOptions, outputs: OutputOptions, choice: AutoOptions, engine: EngineOptions, report: ReportOptions) -> None:
+def auto(
+    inputs: PhotographOptions, outputs: OutputOptions, choice: AutoOptions, engine: EngineOptions, report: ReportOptions
+) -> None:
     """Look at the inputs, tell, and restore them if asked to."""
     from restorekit.cli.console import Console, print_json, print_tables
     from restorekit.zoo import list_cards
@@ -129,17 +137,20 @@ def _sources(inputs: InputOptions, outputs: OutputOptions) -> list[Path]:
 
     if STREAM in inputs.inputs:
         raise UsageError("auto looks at files, not at standard input", "Name a photograph")
-    plans = [_plan(task, inputs, outputs) for task in TASKS]
+    if outputs.output == STREAM:
+        raise UsageError("auto looks at files, and gives files", "Name a file or a folder with -o, or leave it out")
+    suffixes = {suffix_of(task) for task in VERBS} | {"restored", "degraded"}
+    plans = [_plan(suffix, inputs, outputs) for suffix in sorted(suffixes)]
     common = set.intersection(*({job.source for job in plan.jobs} for plan in plans))
     return [job.source for job in plans[0].jobs if job.source is not None and job.source in common]
 
 
-def _plan(task: str, inputs: InputOptions, outputs: OutputOptions) -> Plan:
+def _plan(suffix: str, inputs: InputOptions, outputs: OutputOptions) -> Plan:
     from restorekit.inference.inputs import plan
 
     return plan(
         inputs.inputs,
-        suffix=VERBS[task].suffix,
+        suffix=suffix,
         output=outputs.output,
         format=outputs.format,
         recursive=inputs.recursive,
@@ -199,7 +210,7 @@ def _by_folder(task: str, sources: Sequence[Path], inputs: InputOptions, outputs
     if outputs.output is None or (len(inputs.inputs) == 1 and os.path.isfile(inputs.inputs[0])):
         return {outputs.output: list(sources)}
     folders: dict[str | None, list[Path]] = {}
-    for job in _plan(task, inputs, outputs).jobs:
+    for job in _plan(suffix_of(task), inputs, outputs).jobs:
         if job.source is not None and job.source in sources and job.target is not None:
             folders.setdefault(os.path.join(job.target.parent, ""), []).append(job.source)
     return folders
@@ -228,13 +239,18 @@ def _restore(
     from restorekit.cli.adapt import AdaptOptions
     from restorekit.cli.console import outcome_as_json, print_json
     from restorekit.cli.restore import ModelOptions, restore_some
+    from restorekit.inference import Restorer
     from restorekit.inference.folder import exit_code
 
     for verdict in verdicts:
         if not verdict.error:
             console.say(f"{verdict.source}: {verdict}")
     outcomes: list[Outcome] = []
-    for task, sources in _groups(verdicts).items():
+    groups = _groups(verdicts)
+    if len(groups) > 1:  # what cannot be right is to be refused before the first of them begins
+        for task in groups:
+            Restorer.from_card(choose_card(task, None, choice.quality), **engine.as_arguments())
+    for task, sources in groups.items():
         model = ModelOptions(quality=choice.quality)
         done = restore_some(task, inputs, outputs, model, AdaptOptions(), engine, report, _among(sources))
         outcomes.extend(done.outcomes)

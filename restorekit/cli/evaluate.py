@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -46,6 +47,7 @@ def evaluate(
         raise UsageError("JSON and CSV cannot both go to standard output", "Name a file for one of them")
     if result.csv is not None and not result.csv_to_stdout and result.csv.suffix.lower() not in (".csv", ".txt", ".tsv"):
         raise UsageError(f"{result.csv} is not a name for a table", "Give it one that ends in .csv, or - for standard output")
+    _check_writable(result)
     gallery = _gallery(result)
     console = Console(report.quiet)
     with console.counting("evaluate") as counted:
@@ -55,13 +57,13 @@ def evaluate(
             scores = _score_images(subject, compared, depth, engine, gallery, counted)
     for note in scores.notes:
         console.say(note)
-    _write_files(scores, gallery, result, subject)
     if report.json:
         print(scores.to_json())
     elif result.csv_to_stdout:
         print(scores.to_csv(), end="")
     else:
         print_scores(scores, compared.protocol)
+    _write_files(scores, gallery, result, subject)
 
 
 def _score_images(
@@ -195,6 +197,18 @@ def _gallery(result: ResultOptions) -> Gallery | None:
     if result.report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"the report {result.report} is a page", "Give it a name that ends in .html")
     return Gallery(Policy(count=result.pictures)) if result.pictures else None
+
+
+def _check_writable(result: ResultOptions) -> None:
+    """Better refused now than after the work."""
+    from restorekit.errors import DataError
+
+    for path in (None if result.csv_to_stdout else result.csv, result.report):
+        if path is None:
+            continue
+        there = next(folder for folder in path.absolute().parents if folder.exists())
+        if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise DataError(f"{path} cannot be written", "Name a file in a folder that you may write to")
 
 
 def _write_files(scores: Report, gallery: Gallery | None, result: ResultOptions, subject: SubjectOptions) -> None:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from restorekit.errors import RestoreKitError
+from restorekit.errors import RestoreKitError, UsageError
 
 FILES = "Files"
 MODEL = "Model"
@@ -314,12 +314,27 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def run(**values: Any) -> None:
         arguments = {name: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
         debug = any(getattr(argument, "debug", False) for argument in arguments.values())
-        with_errors_told(lambda: function(**arguments, **values), debug)
+
+        def work() -> None:
+            for argument in arguments.values():
+                _refuse_empty(argument)
+            function(**arguments, **values)
+
+        with_errors_told(work, debug)
 
     del run.__wrapped__  # its signature is not the one to be seen
     run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in flat}
     return run
+
+
+def _refuse_empty(options: Any) -> None:
+    """Raise :class:`UsageError` for an option with an empty text: a variable was not set, and nothing is not what was meant."""
+    for field in fields(options):
+        value = getattr(options, field.name)
+        texts = value if isinstance(value, list) else [value]
+        if field.default is not MISSING and any(isinstance(text, str) and not text.strip() for text in texts):
+            raise UsageError(f"--{field.name.replace('_', '-')} is empty", "Check the variable that it came from")
 
 
 def with_errors_told(work: Callable[[], None], debug: bool) -> None:

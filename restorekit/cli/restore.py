@@ -183,6 +183,10 @@ def restore_some(
 
     adapt.check()
     card = choose_card(task, choice.model, choice.quality, inputs=choice.given(), fresh=adapt.from_scratch)
+    if card.tasks == ("depth",):
+        raise UsageError(
+            f"model '{card.name}' answers with depth, and not with a photograph", f"Use `restorekit depth --model {card.name}`"
+        )
     engine = replace(engine, views=views_for(task, choice.quality, engine.views, card, report.quiet))
     jobs = plan(
         inputs.inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from restorekit.images import exif, xmp
 from restorekit.images.colour import CMYKConverter, rgb_to_srgb
 from restorekit.images.depth import Array
-from restorekit.images.metadata import Metadata
+from restorekit.images.metadata import IPTC, Metadata
 from restorekit.images.opening import heif_plugin
 from restorekit.images.pillow import assembled
 
@@ -71,6 +72,7 @@ def _encode_jpeg(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, qu
     block = exif.fitted(metadata.exif, _JPEG_SEGMENT) if metadata.exif else None
     packet = xmp.fitted(metadata.xmp, _JPEG_SEGMENT) if metadata.xmp else None
     comment = dict(metadata.text).get("Comment", "").encode()
+    records = _iptc_segment(metadata.iptc) if metadata.iptc and len(metadata.iptc) <= _JPEG_SEGMENT else b""
     pil.save(
         buffer,
         "JPEG",
@@ -80,8 +82,16 @@ def _encode_jpeg(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, qu
         exif=block or b"",
         xmp=packet,
         comment=comment if len(comment) <= _JPEG_SEGMENT else None,
+        extra=records,
         dpi=metadata.dpi if metadata.dpi and max(metadata.dpi) < 65535 else (0, 0),
     )
+
+
+def _iptc_segment(records: bytes) -> bytes:
+    """Marker APP13 with IPTC records as a Photoshop resource, as every program keeps them in JPEG."""
+    resource = b"8BIM" + struct.pack(">HxxI", IPTC, len(records)) + records + bytes(len(records) % 2)
+    content = b"Photoshop 3.0\0" + resource
+    return b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content
 
 
 def _encode_webp(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, quality: int, _: str) -> None:

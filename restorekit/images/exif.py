@@ -70,13 +70,22 @@ def made_upright(block: bytes, turned: int) -> bytes:
     at = _first(places)
     if ORIENTATION in at:
         struct.pack_into(layout.order + "HHIHH", patched, at[ORIENTATION], ORIENTATION, ifd.SHORT, 1, 1, 0)
-    if turned != 1 and 0 < next_at <= len(patched) - layout.offset_size:
-        struct.pack_into(layout.offset_code, patched, next_at, 0)
+    if turned != 1:
+        _unlink(patched, layout, next_at)
     if exchanges_sides(turned):
         _exchange(patched, at, _SIDES)
         if ifd.EXIF in at:
             start = struct.unpack_from(layout.offset_code, body, at[ifd.EXIF] + 8)[0]
             _exchange(patched, _first(ifd.positions(read, layout, start)[0]), _EXIF_SIDES)
+    return PREFIX + bytes(patched)
+
+
+def without_preview(block: bytes) -> bytes:
+    """The block with its preview unlinked, which shows a picture that is no more; nothing moves."""
+    body, layout, offset = _opened(block)
+    _, next_at = ifd.positions(ifd.reader(body), layout, offset)
+    patched = bytearray(body)
+    _unlink(patched, layout, next_at)
     return PREFIX + bytes(patched)
 
 
@@ -208,6 +217,12 @@ def _opened(block: bytes) -> tuple[bytes, Layout, int]:
 def _first(places: list[tuple[int, int]]) -> dict[int, int]:
     """Where the entry of each tag lies; of several, the first counts."""
     return dict(reversed(places))
+
+
+def _unlink(patched: bytearray, layout: Layout, next_at: int) -> None:
+    """Make the directory that ends at ``next_at`` the last one."""
+    if 0 < next_at <= len(patched) - layout.offset_size:
+        struct.pack_into(layout.offset_code, patched, next_at, 0)
 
 
 def _exchange(patched: bytearray, at: dict[int, int], pairs: Collection[tuple[int, int]]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from restorekit.errors import ImageError
 from restorekit.images.depth import DTYPES, Array, change_depth, check_white, unknown_dtype
-from restorekit.images.metadata import Metadata
+from restorekit.images.metadata import Metadata, of_other_pixels
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -138,7 +138,7 @@ class Image:
         return pil_from_image(self)
 
     def replace_pixels(self, pixels: Array) -> Image:
-        """New pixels of the same height and width, with this image's alpha, metadata, format and mode.
+        """New pixels of the same height and width, with this image's alpha, metadata but for the EXIF preview, format and mode.
 
         Args:
             pixels: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``. If the sample type is another one, alpha is converted to it.
@@ -153,7 +153,7 @@ class Image:
                 f"pixels of {pixels.shape[1]} x {pixels.shape[0]} cannot replace those of {self.width} x {self.height}"
             )
         alpha = None if self.alpha is None else change_depth(self.alpha, pixels.dtype)
-        return replace(self, pixels=pixels, alpha=alpha)
+        return replace(self, pixels=pixels, alpha=alpha, metadata=of_other_pixels(self.metadata))
 
 
 def _native(array: Array) -> Array:

@@ -13,6 +13,9 @@ from restorekit.images.orientation import exchanges_sides
 
 TextEntry = tuple[str, str]
 
+IPTC = 0x0404
+"""The number of the IPTC records among Photoshop's resources."""
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -25,6 +28,7 @@ class Metadata:
         xmp: the XMP packet, its orientation set to 1.
         dpi: horizontal and vertical resolution in dots an inch.
         text: keywords and values of PNG text chunks; a JPEG comment is the keyword ``"Comment"``.
+        iptc: the IPTC records of a JPEG file: caption, author, copyright.
     """
 
     icc_profile: bytes | None = None
@@ -32,10 +36,16 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     text: tuple[TextEntry, ...] = ()
+    iptc: bytes | None = None
 
     def stripped(self) -> Metadata:
         """Only the ICC profile: without it the colours would change."""
         return Metadata(icc_profile=self.icc_profile)
+
+
+def of_other_pixels(metadata: Metadata) -> Metadata:
+    """Metadata for a picture made of the one they were read with: the EXIF preview would show that one."""
+    return replace(metadata, exif=exif.without_preview(metadata.exif)) if metadata.exif else metadata
 
 
 def made_upright(metadata: Metadata) -> tuple[Metadata, int]:
@@ -72,11 +82,14 @@ def from_info(info: Mapping[Any, object], file_format: str) -> Metadata:
     dpi = None if made_up else _resolution(info.get("dpi"))
     if dpi is None and block:
         dpi = exif.dots_per_inch(block)
+    resources = info.get("photoshop")
+    iptc = resources.get(IPTC) if isinstance(resources, Mapping) else None
     return Metadata(
         icc_profile=icc if isinstance(icc, bytes) and icc else None,
         exif=block,
         xmp=packet if isinstance(packet, bytes) and packet else None,
         dpi=dpi,
+        iptc=iptc if isinstance(iptc, bytes) and iptc else None,
     )
 
 

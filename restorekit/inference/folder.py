@@ -24,7 +24,7 @@ from restorekit.images import Image, LargeImage
 from restorekit.images.atomic import replacing
 from restorekit.images.problems import cannot_write
 from restorekit.images.video import VideoReader
-from restorekit.inference.inputs import Job, Plan
+from restorekit.inference.inputs import Job, Plan, identity_of
 from restorekit.inference.journal import Journal, Making
 from restorekit.inference.memory import is_too_large
 
@@ -124,6 +124,7 @@ class Batch:
         self._overwrite = overwrite
         homes = {job.home for job in plan.jobs if job.home is not None}
         self._journals = {home: Journal(home, create=not plan.single) for home in homes}
+        self._inputs = {identity: job.source for job in plan.jobs if job.source and (identity := identity_of(job.source))}
         self._makings: dict[Job, Making] = {}
         self._ours: set[Job] = set()
         self.pending: list[Job] = []
@@ -160,8 +161,9 @@ class Batch:
         for outcome in self.settled:
             settle(outcome)
         if self.pending:
+            compute = prepare()
             with self._at_work():
-                for outcome in self._stream(prepare(), options or FileOptions()):
+                for outcome in self._stream(compute, options or FileOptions()):
                     settle(outcome)
         return [outcomes[job] for job in self._plan.jobs]
 
@@ -252,6 +254,8 @@ class Batch:
         extras += [(job.candidate(number), image) for number, image in enumerate(products.candidates, 1)]
         extras += [(path, products.maps[name]) for name, path in job.maps]
         for path, _ in extras:
+            if victim := self._inputs.get(identity_of(path) or (0, 0)):
+                raise ImageError(f"{path} is the input {victim}", "Name another output")
             if os.path.lexists(path) and not self._may_replace(job, path):
                 raise _already_there(path)
         making = self._makings.get(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib.util
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -92,7 +93,6 @@ def plan(
 
     Raises:
         UsageError: if nothing is to be done, if two results would be one file, or if a result would overwrite an input.
-        ImageError: for a video that cannot be read.
     """
     maps = maps or {}
     if not all(inputs):
@@ -127,7 +127,14 @@ def _extension(format: str | None) -> str | None:
     extension = f".{format.lower().lstrip('.')}"
     if extension not in images.EXTENSIONS:
         raise UnknownNameError("format", format, (e.lstrip(".") for e in images.EXTENSIONS))
+    _check_encoder(images.EXTENSIONS[extension])
     return extension
+
+
+def _check_encoder(file_format: str) -> None:
+    """Raise :class:`UsageError` for a format that cannot be written here: better now than after the work."""
+    if file_format == "HEIF" and importlib.util.find_spec("pillow_heif") is None:
+        raise UsageError("HEIC files need pillow-heif", "Install it with pip install pillow-heif, or take another format")
 
 
 def _plan_stream(inputs: Sequence[str], output: str | None, extension: str | None, maps: Mapping[str, str]) -> Plan:
@@ -182,7 +189,10 @@ def _single_maps(maps: Mapping[str, str], stem: str = "") -> tuple[tuple[str, Pa
         path = Path(text)
         if text.endswith(("/", os.sep)) or os.path.isdir(path):
             return path / f"{stem or name}.png"
-        images.format_of(path)  # better refused now than after the work
+        try:
+            images.format_of(path)  # better refused now than after the work
+        except ImageError as error:
+            raise UsageError(error.problem, f"{error.remedy}, or end it with '/' if it is a folder") from None
         return path
 
     return tuple((name, place(name, text)) for name, text in maps.items())
@@ -208,10 +218,18 @@ def _plan_videos(inputs: Sequence[str], output: str | None, suffix: str, extensi
             place = film.with_name(f"{film.stem}-{suffix}")
         else:
             place = folder if len(films) == 1 and not others else folder / film.stem
-        for number in range(count_frames(film)):
+        for number in range(_frames(film)):
             jobs.append(Job(film, place / f"{number + 1:06d}{extension or '.png'}", (), folder or place, number))
     _refuse_collisions(jobs, False)
     return Plan(tuple(jobs), False)
+
+
+def _frames(film: Path) -> int:
+    """How many frames to plan for; of a film that cannot be read one, and reading that one will tell."""
+    try:
+        return count_frames(film)
+    except ImageError:
+        return 1
 
 
 def _target(found: _Found, folder: Path | None, suffix: str, extension: str | None) -> Path:
@@ -235,6 +253,7 @@ def _own_extension(path: Path) -> str:
 
 
 def _check_extension(target: Path, extension: str | None) -> None:
+    _check_encoder(images.format_of(target))
     if extension is not None and images.format_of(target) != images.EXTENSIONS[extension]:
         raise UsageError(f"{target} does not end as a {extension.lstrip('.')} file does", "Leave out --format or change the name")
 
@@ -340,7 +359,7 @@ def _without_results(jobs: Sequence[Job], candidates: bool) -> tuple[Job, ...]:
 
 
 def _refuse_collisions(jobs: Sequence[Job], candidates: bool) -> None:
-    sources = {identity: job.source for job in jobs if job.source and (identity := _identity(job.source))}
+    sources = {identity: job.source for job in jobs if job.source and (identity := identity_of(job.source))}
     owners: dict[str, str] = {}
     for job in jobs:
         frame = "" if job.frame is None else f"frame {job.frame + 1} of "
@@ -348,7 +367,7 @@ def _refuse_collisions(jobs: Sequence[Job], candidates: bool) -> None:
             if path is None:
                 continue
             owner = f"the {_title(what)} of {frame}{job.source or 'standard input'}"
-            if victim := sources.get(_identity(path) or (0, 0)):
+            if victim := sources.get(identity_of(path) or (0, 0)):
                 raise UsageError(f"{owner} would overwrite the input {victim}", "Name another output")
             other = owners.setdefault(_key(path), owner)
             if other != owner:
@@ -371,7 +390,8 @@ def _title(name: str) -> str:
     return {"spread": "spread map", "clean": "clean photograph"}.get(name, name)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """What a file is on its file system, by whatever name or link; None if there is none."""
     try:
         info = path.stat()
     except OSError:
@@ -380,7 +400,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _same_place(a: Path, b: Path) -> bool:
-    return _key(a) == _key(b) or (_identity(a) is not None and _identity(a) == _identity(b))
+    return _key(a) == _key(b) or (identity_of(a) is not None and identity_of(a) == identity_of(b))
 
 
 def _is_beside(a: Path, b: Path) -> bool:

@@ -95,9 +95,11 @@ class Restorer:
             tile = tile if longest is None else min(tile or longest, longest)
         else:
             tiling = method.tiling(config)
+        if size is not None and tile is not None:
+            raise SettingError(f"{self.name} takes tiles of {size[1]}x{size[0]} pixels only, not of {tile}", "Leave out the tile")
         for setting, value, least in (("tile", tile, least_side(tiling, 0)), ("overlap", overlap, 0), ("memory", memory, 1)):
             if value is not None and value < least:
-                raise SettingError(f"{setting} must be at least {least}, not {value}")
+                raise SettingError(f"{setting} must be at least {least} for {self.name}, not {value}")
         if tile is not None and overlap is not None and tile < least_side(tiling, overlap):
             raise no_room(overlap, tiling, tile)
         if tiling.whole and (tile is not None or overlap is not None):

@@ -151,9 +151,11 @@ def plan_of_size(size: tuple[int, int], tile: tuple[int, int], tiling: Tiling, o
     block = tiling.multiple
     shortest = min(tile) // block
     margin = -(-(tiling.overlap if overlap is None else overlap) // block)
+    if overlap is not None and 4 * margin > shortest:
+        raise SettingError(
+            f"an overlap of {overlap} pixels leaves less than half of a tile of {tile[1]}x{tile[0]}", "Take a smaller overlap"
+        )
     while 2 * margin >= shortest:
-        if overlap is not None:
-            raise no_room(overlap, tiling, min(tile))
         margin //= 2
     exact = tiling.is_exact(margin * block)
     trim = tiling.halo if exact and tiling.halo is not None else 0

@@ -279,7 +279,7 @@ class Trainer:
             )
             values = scores.values | {"hours": self.progress.seconds / 3600}
             self.validation_log.write(step, values)
-            self.reporter.validated(step, values, scores.summary)
+            self.reporter.validated(step, values, scores.summary, scores.merit)
             if step >= idle.EARLIEST and (note := self.learner.idle_note()):
                 self.reporter.noted(f"step {step}: {note}")
             self.progress.since += 1

@@ -26,8 +26,8 @@ class Reporter:
     def noted(self, text: str) -> None:
         """Called with what is worth knowing of the data."""
 
-    def validated(self, step: int, values: dict[str, float], summary: str) -> None:
-        """Called with the validation's scores after ``step`` steps."""
+    def validated(self, step: int, values: dict[str, float], summary: str, merit: float) -> None:
+        """Called with the validation's scores after ``step`` steps; ``merit`` grows as the network gets better."""
 
     def passed_over(self, step: int, count: int) -> None:
         """Called when the ``count`` steps up to ``step`` were passed over, because their gradients were not finite."""
@@ -76,7 +76,7 @@ class ConsoleReporter(Reporter):
         """Print it."""
         self.console.print(text, soft_wrap=True, markup=False, highlight=False)
 
-    def validated(self, step: int, values: dict[str, float], summary: str) -> None:
+    def validated(self, step: int, values: dict[str, float], summary: str, merit: float) -> None:
         """Print the scores."""
         self.console.print(f"step {step}: validation {summary}, after {values['hours']:.2f} h", soft_wrap=True)
 
@@ -105,12 +105,12 @@ class AdaptingReporter(ConsoleReporter):
     def __init__(self, kept: bool, console: Console | None = None) -> None:
         super().__init__(console)
         self.kept = kept
-        self._seen: dict[int, tuple[str, float]] = {}
+        self._seen: dict[int, tuple[float, str, float]] = {}
 
-    def validated(self, step: int, values: dict[str, float], summary: str) -> None:
+    def validated(self, step: int, values: dict[str, float], summary: str, merit: float) -> None:
         """Print the scores."""
-        super().validated(step, values, summary)
-        self._seen[step] = next(iter(values.items()))
+        super().validated(step, values, summary, merit)
+        self._seen[step] = (merit, *next(iter(values.items())))
 
     def stopped(self, step: int) -> None:
         """Print how to go on, or how that would have been possible."""
@@ -123,8 +123,9 @@ class AdaptingReporter(ConsoleReporter):
         """Print it, if the first weights were validated in this run."""
         if 0 not in self._seen:
             return
-        best = min(self._seen, key=lambda step: self._seen[step][1])
-        name, loss = self._seen[best]
-        gain = 1 - loss / self._seen[0][1]
-        told = f"Best after step {best}: {name} {loss:.4f}, {gain:.1%} below the beginning"
+        best = max(self._seen, key=lambda step: self._seen[step][0])
+        _, name, value = self._seen[best]
+        before = self._seen[0][2]
+        better = f"{value - before:.2f} dB above" if value > before else f"{1 - value / before:.1%} below"  # a PSNR, or a loss
+        told = f"Best after step {best}: {name} {value:.4f}, {better} the beginning"
         self.console.print(told if best else "No step made the model better; it is used as it was", soft_wrap=True)

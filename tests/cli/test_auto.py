@@ -144,6 +144,24 @@ def test_results_beside_photographs_are_not_looked_at_again(run: Run) -> None:
     assert [file["input"] for file in report["files"]] == ["in/a.png", "in/b.png"]
 
 
+@pytest.mark.usefixtures("both")
+def test_what_any_verb_has_made_is_not_looked_at(run: Run) -> None:
+    noisy("a.png")
+    for made in ("dried", "dereflected", "denoised", "degraded", "restored", "depth"):
+        noisy(f"a-{made}.png")
+    assert [file["input"] for file in json.loads(run("auto", ".", "--json").stdout)["files"]] == ["a.png"]
+
+
+@pytest.mark.usefixtures("both")
+def test_what_cannot_be_right_for_one_verb_is_refused_before_another_begins(run: Run) -> None:
+    noisy()
+    blurred()
+    before = files()
+    result = run("auto", "noisy.png", "blurred.png", "--yes", "--tile", "48")
+    assert result.exit_code == 2 and "tile must be at least 64 for tiny-deblur, not 48" in result.stderr
+    assert files() == before
+
+
 @pytest.mark.usefixtures("zoo")
 def test_what_has_no_model_is_said_and_the_next_best_named(run: Run) -> None:
     hazy()
@@ -192,5 +210,6 @@ def test_hostile_inputs(run: Run) -> None:
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["restorekit", "restorekit"]
     assert "bad.png" in result.stderr and "none.png does not exist" in result.stderr
     assert run("auto", "-").exit_code == 2
+    assert run("auto", "dot.png", "--yes", "-o", "-").exit_code == 2
     assert run("auto", "dot.png", "-o", "dot.png", "--overwrite").exit_code == 2
     assert run("auto", "dot.png", "--quality", "90").exit_code == 2

@@ -104,9 +104,18 @@ def test_standard_input_and_output(run: Run, photo: Path, model: Path) -> None:
 def test_what_means_nothing_for_depth_is_no_option(run: Run, photo: Path, model: Path, option: str) -> None:
     result = run("depth", "-m", model, photo, option, "1")
     assert result.exit_code == 2 and "No such option" in result.stderr
-    if option != "--strength":
-        through_infer = run("infer", "-m", model, photo, option, "64")
-        assert through_infer.exit_code == 2 and "dcpi-depth sees images whole, and takes no tile" in through_infer.stderr
+
+
+def test_infer_leaves_depth_to_its_verb(run: Run, photo: Path, model: Path) -> None:
+    result = run("infer", "-m", model, photo)
+    assert result.exit_code == 2 and "answers with depth, and not with a photograph. Use `restorekit depth" in result.stderr
+
+
+def test_a_bad_video_fails_alone(run: Run, photo: Path, model: Path) -> None:
+    Path("bad.mp4").write_bytes(b"no film")
+    result = run("depth", "-m", model, "bad.mp4", photo, "-o", "out")
+    assert result.exit_code == 1 and "bad.mp4 cannot be read as a video" in result.stderr
+    assert Path("out", photo.with_suffix(".png").name).exists()
 
 
 @pytest.mark.parametrize(

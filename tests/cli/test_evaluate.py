@@ -61,6 +61,15 @@ def test_models_and_baselines_are_scored_with_their_inputs(run: Run, card: Path)
 
 
 @pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize("option", ["--csv", "--report"])
+def test_what_cannot_be_written_is_refused_before_any_work(run: Run, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restorekit.evaluation.evaluate_files", lambda *given, **more: pytest.fail("the work began"))
+    Path("taken.csv").mkdir()
+    result = run("evaluate", "brighter", "targets", option, "taken.csv")
+    assert result.exit_code == 1 and "taken.csv cannot be written" in result.stderr
+
+
+@pytest.mark.usefixtures("folders")
 def test_protocols_bring_their_metrics(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path))
     result = run("evaluate", "brighter", "targets", "--protocol", "rrformer")

@@ -221,6 +221,29 @@ def test_what_stands_where_candidates_and_maps_should_go_is_not_replaced(run: Ru
     assert again.exit_code == 0 and "2 done" in again.stderr
 
 
+def test_no_candidate_goes_through_a_link_to_an_input(run: Run, photo: Path, card: Path) -> None:
+    before = photo.read_bytes()
+    Path("sharp-1.png").symlink_to(photo)
+    result = run("infer", "-m", card, photo, "--candidates", "--overwrite", "-o", "sharp.png")
+    assert result.exit_code == 1 and f"sharp-1.png is the input {photo}" in result.stderr
+    assert photo.read_bytes() == before and not Path("sharp.png").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [("-m", ""), ("-m", "tiny", "-o", ""), ("-m", "tiny", "--spread", " "), ("-m", "tiny", "--device", "")]
+)
+def test_an_option_that_is_empty_is_not_what_was_meant(run: Run, photo: Path, option: tuple[str, ...]) -> None:
+    result = run("infer", photo, *option)
+    assert result.exit_code == 2 and "is empty. Check the variable that it came from" in result.stderr
+
+
+def test_what_cannot_be_right_leaves_no_journal(run: Run, photo: Path, card: Path) -> None:
+    before = sorted(Path().iterdir())
+    result = run("infer", "-m", card, ".", "--views", "3")
+    assert result.exit_code == 2 and "views must be 1, 2 or 4" in result.stderr
+    assert sorted(Path().iterdir()) == before
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_a_pipe_with_a_name(run: Run, photo: Path, card: Path, suffix: str) -> None:
     given = photo.with_suffix(suffix)

@@ -215,6 +215,14 @@ def test_tiles_of_one_size_cover_the_image() -> None:
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
+def test_tiles_of_one_size_are_neither_changed_nor_wasted(card: Path, tmp_path: Path) -> None:
+    path = export(load_card(card), tmp_path / "fixed.onnx", size=(64, 96)).path
+    with pytest.raises(SettingError, match="takes tiles of 96x64 pixels only, not of 128"):
+        Restorer.from_card(str(path), tile=128)
+    with pytest.raises(SettingError, match="an overlap of 31 pixels leaves less than half of a tile of 96x64"):
+        Restorer.from_card(str(path), overlap=31)(picture(100, 200))
+
+
 ALONE = """
 import os, sys, time
 sys.argv = ["restorekit", "infer", "--model", *sys.argv[1:]]

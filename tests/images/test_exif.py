@@ -47,6 +47,15 @@ def test_a_block_that_is_upright_stays_bit_for_bit() -> None:
     assert exif.made_upright(block, 1) == block
 
 
+def test_a_preview_of_other_pixels_is_unlinked() -> None:
+    block = exif_block(1)
+    without = exif.without_preview(with_preview(block))
+    assert tags_of(without) == tags_of(block) and without.startswith(block[:-4])
+    assert exif.without_preview(block) == block
+    other = with_preview(big_endian(block))
+    assert exif.without_preview(other) != other and tags_of(exif.without_preview(other)) == tags_of(block)
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("turn", [lambda block: block, big_endian])
 def test_only_what_turning_changes_is_changed(orientation: int, turn) -> None:

@@ -76,7 +76,7 @@ def test_alpha_must_fit() -> None:
 def test_new_pixels_take_the_place_of_old_ones() -> None:
     image = Image(picture(5, 7, 3), picture(5, 7, 1)[:, :, 0], metadata(), "TIFF", "P")
     brighter = image.replace_pixels(image.pixels + np.uint8(1))
-    assert brighter.metadata is image.metadata
+    assert brighter.metadata == image.metadata
     assert (brighter.format, brighter.mode) == ("TIFF", "P")
     assert brighter.alpha is image.alpha
     assert (brighter.pixels == image.pixels + 1).all()

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from PIL import JpegImagePlugin
+from PIL import IptcImagePlugin, JpegImagePlugin
 
 from restorekit.errors import ImageError, SettingError
-from restorekit.images import Image, encoding, read, tiff, write
+from restorekit.images import Image, Metadata, encoding, read, tiff, write
 from tests.images.samples import FORMATS, encoded, picture
 
 IMAGE = Image.from_array(picture(64, 48, 3))
@@ -241,3 +241,13 @@ def test_heic_gets_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
         },
         {"mode": "RGBA", "quality": -1, "chroma": 420},
     ]
+
+
+def test_iptc_records_of_jpeg_files_travel() -> None:
+    records = b"\x1c\x02\x74\x00\x0c(c) J. Smith\x1c\x02\x78\x00\x03cat"
+    data = encoded(Image(picture(8, 8, 3), None, Metadata(iptc=records), "JPEG"), "JPEG")
+    assert IptcImagePlugin.getiptcinfo(PillowImage.open(BytesIO(data))) == {(2, 116): b"(c) J. Smith", (2, 120): b"cat"}
+    again = read(BytesIO(data))
+    assert again.metadata.iptc == records
+    assert read(BytesIO(encoded(again.replace_pixels(again.pixels // 2), "JPEG"))).metadata.iptc == records
+    assert read(BytesIO(encoded(again, "JPEG", strip=True))).metadata.iptc is None

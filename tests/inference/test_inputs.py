@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from restorekit.errors import ImageError, UnknownNameError, UsageError
+from restorekit.errors import UnknownNameError, UsageError
 from restorekit.images import folders
 from restorekit.inference.inputs import Plan, plan
 
@@ -237,8 +237,16 @@ def test_what_cannot_be_right_is_refused_before_any_work(
 
 def test_a_spread_map_that_cannot_be_written_is_refused_before_any_work(tree: Tree) -> None:
     tree("a.jpg")
-    with pytest.raises(ImageError, match=r"map\.tx"):
+    with pytest.raises(UsageError, match=r"map\.tx .*or end it with '/' if it is a folder"):
         planned("a.jpg", maps={"spread": "map.tx"})
+
+
+def test_a_format_that_cannot_be_written_here_is_refused_before_any_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("a.jpg")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for wanted in ({"format": "heic"}, {"output": "b.heic"}):
+        with pytest.raises(UsageError, match="HEIC files need pillow-heif"):
+            planned("a.jpg", **wanted)
 
 
 def test_an_unknown_format_is_an_unknown_name(tree: Tree) -> None:

@@ -250,9 +250,9 @@ def test_threads_share_one(restorer: Restorer) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tile": 63}, "tile must be at least 64, not 63"),
-        ({"overlap": -1}, "overlap must be at least 0, not -1"),
-        ({"memory": 0}, "memory must be at least 1, not 0"),
+        ({"tile": 63}, "tile must be at least 64 for multi-output, not 63"),
+        ({"overlap": -1}, "overlap must be at least 0 for multi-output, not -1"),
+        ({"memory": 0}, "memory must be at least 1 for multi-output, not 0"),
         ({"tile": 96, "overlap": 48}, "an overlap of 48 pixels needs tiles of at least 100 a side, and 96 is the most"),
     ],
 )
