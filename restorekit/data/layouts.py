@@ -37,6 +37,11 @@ class Layout:
                 f"the template '{self.target}' uses {', '.join(sorted(unknown))}, which '{self.input}' does not have"
             )
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether the data set has parts: whether anything depends on ``{split}``."""
+        return "{split}" in f"{self.input}{self.target}{self.listing}"
+
     def pairs(self, root: Path, split: str) -> list[tuple[Path, Path]]:
         """Inputs and targets in ``root``, sorted by the input's path.
 

@@ -73,6 +73,7 @@ class PairedBatches:
         memory: int = 4 << 30,
         problems: list[str] | None = None,
     ) -> None:
+        self.pairs = list(pairs)
         self.images = DecodedImages(pairs, lambda pair: (load_pair(*pair).to(device),), memory)
         self.seed = seed
         self.augment = augment

@@ -108,6 +108,7 @@ _OF_NO_ACCOUNT = {
     "data.validation_pairs",
     "data.validation_depth",
     "data.depth_unit",
+    "data.held_back",
 }
 """Settings that change nothing that is learnt."""
 

@@ -160,6 +160,7 @@ class Trainer:
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
         _require_truth(recipe)
+        _require_kernels(self.method, recipe)
         self.source, self.validation = load_data(recipe, self.fabric.device, self.reporter.noted)
         _require_extras(self.method, self.validation)
         self.ahead = Ahead(self.source)
@@ -172,7 +173,14 @@ class Trainer:
         return self.folder / "checkpoints" / "last.pt"
 
     def _restore(self) -> Progress:
-        if not self.checkpoint_path.exists():
+        there = self.checkpoint_path.exists()
+        seen = self._total(float(there))
+        if 0 < seen < self.fabric.world_size:  # all of them say so: those that see it must not wait for the others
+            raise CheckpointError(
+                f"{self.checkpoint_path} is seen by {seen:.0f} of {self.fabric.world_size} processes",
+                "Put the run into a folder that all machines share, or copy the checkpoint to each",
+            )
+        if not there:
             return Progress()
         progress, states = checkpoint.load(self.checkpoint_path, self.resolved)
         try:
@@ -239,10 +247,13 @@ class Trainer:
 
     def _is_to_stop(self, stop: StopRequest) -> bool:
         """Whether anybody asked, in any process: all of them end after the same step."""
+        return self._total(float(stop.made)) > 0
+
+    def _total(self, value: float) -> float:
+        """The sum of ``value`` over all processes."""
         if self.fabric.world_size == 1:
-            return stop.made
-        asked = torch.tensor(float(stop.made), device=self.fabric.device)
-        return float(self.fabric.all_reduce(asked, reduce_op="sum")) > 0  # type: ignore[arg-type]
+            return value
+        return float(self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="sum"))  # type: ignore[arg-type]
 
     def _gives_up(self) -> bool:
         """Whether validations have brought nothing better for as long as the recipe has patience with them."""
@@ -260,7 +271,8 @@ class Trainer:
         self.fabric.barrier()
 
     def _log(self, losses: dict[str, Tensor]) -> None:
-        values = {name: float(value) for name, value in losses.items()}
+        share = self.fabric.world_size  # each process knows the losses of its own pairs
+        values = {name: self._total(float(value)) / share for name, value in losses.items()}
         step = self.progress.step
         values["learning_rate"] = learning_rate(step - 1, self.settings)
         self.train_log.write(step, values)
@@ -303,6 +315,15 @@ def _require_truth(recipe: Recipe) -> None:
         raise SettingError(
             f"recipe '{recipe.name}' has noisy photographs alone, and its loss compares with clean ones",
             "Set objective.supervised=false where the method has that, name a data.denoiser, or give pairs or clean photographs",
+        )
+
+
+def _require_kernels(method: Method[Any], recipe: Recipe) -> None:
+    """:class:`SettingError` for pairs to train on that lack what the network needs beside them."""
+    if method.extra_inputs and recipe.data.pairs:
+        raise SettingError(
+            f"{method.name} needs the {' and '.join(method.extra_inputs)} of each photograph, and data.pairs have none",
+            "Give clean photographs as data.clean, which are degraded with one that is known",
         )
 
 

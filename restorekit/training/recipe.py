@@ -96,7 +96,8 @@ class DataSettings:
         soften: between which standard deviations, in pixels, crops of clean photographs are blurred by a Gaussian first:
             photographs at 1:1 are softer than reduced ones.
         degradation: name of the degradation that makes the other side of clean photographs.
-        memory: GiB that decoded photographs may take; those beyond are decoded anew for each crop.
+        memory: GiB that decoded photographs may take in each process, on the device that trains, and at most half of what a GPU
+            has free; those beyond are decoded anew for each crop.
     """
 
     clean: tuple[Path, ...] = ()

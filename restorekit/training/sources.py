@@ -91,6 +91,12 @@ def load_data(recipe: Recipe, device: torch.device, on_note: OnNote | None = Non
     source = training_source(recipe, device, on_note, problems)
     validation = validation_set(recipe, source, problems)
     refuse(problems, _REMEDY)
+    if on_note is not None and isinstance(source, PairedBatches) and isinstance(validation, PairedSet):
+        both = {image.resolve() for image, _ in source.pairs} & {image.resolve() for image, _ in validation.pairs}
+        if both:
+            on_note(
+                f"{len(both)} of the {len(validation)} pairs that are validated on are trained on too: scores will be too good"
+            )
     return source, validation
 
 
@@ -110,6 +116,8 @@ def training_source(
     """
     data, seed = recipe.data, recipe.train.seed
     memory = int(data.memory * 2**30)
+    if device.type == "cuda":
+        memory = min(memory, torch.cuda.mem_get_info(device)[0] // 2)
     if data.pairs:
         wrong: list[str] = [] if problems is None else problems
         found = _pairs(data.pairs, "train", wrong)
@@ -225,7 +233,17 @@ class Chained:
 def _pairs(entries: Sequence[PairFolder | Path], split: str, problems: list[str]) -> list[tuple[Path, Path]]:
     pairs = []
     for entry in map(pair_folder, entries):
-        found, missing = get_layout(entry.layout, entry.input, entry.target).find(entry.folder, entry.split or split)
+        layout = get_layout(entry.layout, entry.input, entry.target)
+        if entry.split and not layout.has_parts:
+            raise SettingError(
+                f"{entry.folder} has no part '{entry.split}': nothing in its layout depends on the part",
+                "Leave out split, or give templates with {split}",
+            )
+        try:
+            found, missing = layout.find(entry.folder, entry.split or split)
+        except DataError as error:
+            problems.append(error.problem)
+            continue
         pairs += _drawn(found, entry) if entry.count else found
         problems += missing
     return pairs

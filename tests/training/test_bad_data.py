@@ -9,9 +9,10 @@ import PIL.Image
 import pytest
 import torch
 
-from restorekit.errors import DataError
+from restorekit.errors import DataError, SettingError
 from restorekit.settings import from_table
-from restorekit.training import Recipe
+from restorekit.training import Recipe, train
+from restorekit.training.loop import Hardware
 from restorekit.training.recipe import SMALLEST
 from restorekit.training.sources import load_data
 
@@ -66,3 +67,36 @@ def test_of_photographs_and_depths_to_validate_on(tmp_path: Path) -> None:
     for folder, side in (("frames", 64), ("depth", 32)):
         picture(tmp_path / "set" / folder / "1.png", side)
     assert "its target" in refused(clean=clean, validation_depth=[str(tmp_path / "set")])
+
+
+def test_of_folders_that_are_not_there_with_the_rest(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "input" / "alone.png")
+    text = refused(pairs=[str(tmp_path / "a")], validation_pairs=[str(tmp_path / "nowhere")])
+    assert text.startswith("2 problems") and "alone.png has no partner" in text and "nowhere does not exist" in text
+
+
+def test_a_part_that_a_data_set_does_not_have(tmp_path: Path) -> None:
+    folder = {"folder": str(tmp_path), "layout": "snow100k", "split": "train"}
+    recipe = from_table(
+        Recipe, {"name": "x", "method": "multi-output", "data": {"pairs": [folder]}, "train": {"steps": 1}}, "test"
+    )
+    with pytest.raises(SettingError, match="has no part 'train': nothing in its layout depends on the part"):
+        load_data(recipe, torch.device("cpu"))
+
+
+def test_what_is_trained_on_and_validated_on_is_told(tmp_path: Path) -> None:
+    for side in ("input", "target"):
+        for number in range(3):
+            picture(tmp_path / side / f"{number}.png")
+    data = {"pairs": [str(tmp_path)], "validation_pairs": [{"folder": str(tmp_path), "count": 2}]}
+    recipe = from_table(Recipe, {"name": "x", "method": "multi-output", "data": data, "train": {"steps": 1}}, "test")
+    told: list[str] = []
+    load_data(recipe, torch.device("cpu"), told.append)
+    assert told == ["2 of the 2 pairs that are validated on are trained on too: scores will be too good"]
+
+
+def test_pairs_for_a_method_that_needs_kernels_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    data = {"pairs": [str(tmp_path / "nowhere")]}
+    recipe = from_table(Recipe, {"name": "x", "method": "infwide", "data": data, "train": {"steps": 1}}, "test")
+    with pytest.raises(SettingError, match=r"infwide needs the psf of each photograph, and data\.pairs have none"):
+        train(recipe, tmp_path / "run", hardware=Hardware("cpu"))

@@ -43,6 +43,7 @@ def test_a_run_that_starts_afresh_leaves_nothing_of_the_one_before(recipe: Recip
     [
         ("report.validation_crop=24", False),
         ("report.validation_seed=1", False),
+        ("data.held_back=2", False),
         ("data.validation=[]", False),
         ("data.validation_depth=[]", True),
         ("report.validate_every=2", True),

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
-from restorekit.training import Recipe, train
+from restorekit.training import Recipe, load_recipe, train
+from restorekit.training.loop import Hardware
 from tests.training.conftest import columns, weights
 
 
@@ -55,3 +57,82 @@ def test_two_processes_stop_together_when_one_is_asked_to(recipe: Recipe, tmp_pa
     assert done.returncode == 0 and done.stdout.split() == ["stopped", "3"], done.stderr
     resumed = weights(train(recipe, tmp_path / "two"))
     assert all(torch.allclose(whole[key], resumed[key], atol=1e-5) for key in whole)
+
+
+CBSN = """
+method = "cbsn"
+[config]
+filters = 8
+num_module = 1
+tail_channels = 8
+skip = true
+[objective]
+supervised = true
+[data]
+clean = ["{folder}"]
+degradation = "noise"
+[train]
+steps = 2
+batch = 2
+patch = 40
+[report]
+log_every = 1
+"""
+
+
+def test_two_processes_share_out_a_network_of_which_a_pass_uses_a_part(recipe: Recipe, tmp_path: Path) -> None:
+    """The blind pass leaves out what only sees the pixel."""
+    path = tmp_path / "two-passes.toml"
+    path.write_text(CBSN.format(folder=tmp_path / "photos"))
+    alone = columns_of(train(load_recipe(path), tmp_path / "one", hardware=Hardware("cpu")))
+    command = [
+        sys.executable,
+        "-m",
+        "restorekit",
+        "train",
+        str(path),
+        "--device",
+        "cpu",
+        "--devices",
+        "2",
+        "-o",
+        str(tmp_path / "two"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    shared = columns_of(tmp_path / "two" / "two-passes.toml")
+    assert [row["step"] for row in shared] == ["1", "2"]
+    for one, two in zip(alone, shared, strict=True):  # the curves are of the whole batch, whoever had which part of it
+        assert [float(two[name]) for name in one] == pytest.approx([float(value) for value in one.values()], rel=2e-3)
+
+
+def columns_of(card: Path | None) -> list[dict[str, str]]:
+    assert card is not None
+    return columns(card.parent / "train.csv")
+
+
+BLIND = """
+import sys
+from pathlib import Path
+from restorekit.errors import CheckpointError
+from restorekit.training import load_recipe, loop
+from restorekit.training.loop import Hardware, train
+
+def path(trainer):
+    return trainer.folder / ("last.pt" if trainer.leads else "none.pt")
+
+loop.Trainer.checkpoint_path = property(path)
+try:
+    train(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), hardware=Hardware("cpu", 2))
+except CheckpointError as error:
+    print(error)
+"""
+"""As on two machines whose run folders are two: the second one has no checkpoint."""
+
+
+def test_a_checkpoint_that_one_process_does_not_see_is_told(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "blind.py").write_text(BLIND)
+    (tmp_path / "last.pt").touch()
+    command = [sys.executable, str(tmp_path / "blind.py"), str(tmp_path / "tiny.toml"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "last.pt is seen by 1 of 2 processes. Put the run into a folder" in done.stdout, done.stderr

@@ -17,9 +17,10 @@ dilated convolutions are as fast as dense ones.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 _SHRINKAGE = 0.87962566103423978
@@ -145,10 +146,20 @@ class ConditionalBlindSpotNetwork(nn.Module):
         y = F.conv2d(self.branch1(x, blind), for_first, self.conv1.bias)
         y += F.conv2d(self.branch2(x, blind), for_second)
         y = self.conv3(self.conv2(y.relu_()).relu_()).relu_()
-        if self.seeing is not None and not blind:
-            return image + self.seeing(y)
-        answer: Tensor = self.conv4(y)
+        if self.seeing is None:
+            return cast(Tensor, self.conv4(y))
+        if blind:
+            return _with(self.seeing, self.conv4(y))
+        return _with(self.conv4, image + self.seeing(y))
+
+
+def _with(idle: nn.Conv2d, answer: Tensor) -> Tensor:
+    """The answer, with a layer that had no part in it: of a step with several passes, processes that share it out must not take
+    for unused in one what the next uses.
+    """
+    if not (torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()):
         return answer
+    return answer + 0 * sum(parameter.sum() for parameter in idle.parameters())
 
 
 def pass_through(network: ConditionalBlindSpotNetwork, noise: float = 0.005) -> None:
