@@ -115,7 +115,7 @@ _OF_NO_ACCOUNT = {
 
 _JUDGES = {
     "data": ("validation", "validation_pairs", "validation_depth", "depth_unit", "held_back"),
-    "report": ("validation_crop", "validation_seed"),
+    "report": ("validation_crop", "validation_tile", "validation_seed"),
 }
 """Settings that validations are compared by."""
 

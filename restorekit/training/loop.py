@@ -28,7 +28,7 @@ from restorekit.training.result import training_facts, write_result
 from restorekit.training.schedule import learning_rate
 from restorekit.training.sources import Ahead, ValidationSet, load_data
 from restorekit.training.stopping import StopRequest, stop_request
-from restorekit.training.validation import Scores, validate
+from restorekit.training.validation import Scores, in_tiles_of, validate
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,8 @@ class Trainer:
         _require_extras(self.method, self.validation)
         self.ahead = Ahead(self.source)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
+        if tile := recipe.report.validation_tile:  # better refused now than after thousands of steps
+            in_tiles_of(self.fabric, self.method, self.config, self.learner.ema.network, tile)
         self.progress = self._restore() if resume else Progress()
 
     @property
@@ -287,7 +289,15 @@ class Trainer:
             step, report, network = self.progress.step, self.recipe.report, self.learner.ema.network
             pictures = self.folder / "samples" / f"step-{step:07d}"
             scores = validate(
-                self.fabric, self.method, self.config, network, self.learner.objective, self.validation, pictures, report.samples
+                self.fabric,
+                self.method,
+                self.config,
+                network,
+                self.learner.objective,
+                self.validation,
+                pictures,
+                report.samples,
+                report.validation_tile,
             )
             values = scores.values | {"hours": self.progress.seconds / 3600}
             self.validation_log.write(step, values)

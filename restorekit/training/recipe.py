@@ -309,6 +309,8 @@ class ReportSettings:
         give_up_after: validations in a row without a better result that end the run early; 0 never does.
         samples: validation photographs that are saved as pictures.
         validation_crop: side of the middle square validated on, 0 for whole photographs.
+        validation_tile: longest side of the tiles that photographs are validated in, 0 for as they are. Networks that judge an
+            image as a whole answer otherwise in tiles, and large photographs may not fit a GPU in one.
         validation_seed: fixes the degraded side of the validation photographs.
     """
 
@@ -320,13 +322,14 @@ class ReportSettings:
     give_up_after: int = 0
     samples: int = 6
     validation_crop: int = 0
+    validation_tile: int = 0
     validation_seed: int = 2022
 
     def __post_init__(self) -> None:
         if min(self.log_every, self.validate_every, self.checkpoint_every) < 1:
             raise ValueError("log_every, validate_every and checkpoint_every must be at least 1")
-        if min(self.keep, self.give_up_after, self.samples) < 0:
-            raise ValueError("keep, give_up_after and samples must not be negative")
+        if min(self.keep, self.give_up_after, self.samples, self.validation_tile) < 0:
+            raise ValueError("keep, give_up_after, samples and validation_tile must not be negative")
         if self.validation_crop and self.validation_crop < SMALLEST:
             raise ValueError(f"validation_crop must be 0, or at least {SMALLEST}, which scores need")
 

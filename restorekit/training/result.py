@@ -71,6 +71,8 @@ def validation_score(recipe: Recipe, scores: Scores) -> Score:
     """The score of the run's own validation."""
     crop, seed = recipe.report.validation_crop, recipe.report.validation_seed
     part = f"middle {crop} x {crop}" if crop else "whole photographs"
+    if tile := recipe.report.validation_tile:
+        part += f" in tiles of {tile}"
     protocols = {
         "psnr": f"RGB, {part}" + (f", degraded with seed {seed}" if recipe.data.validation else ""),
         "abs_rel": "median scaling, 0.001 to 80; the input's is that of one depth for the whole image",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
@@ -54,6 +55,11 @@ class _Look:
     prediction: Prediction
 
 
+@dataclass(frozen=True)
+class _WithHeads(Prediction):
+    heads: Tensor
+
+
 @torch.no_grad()
 def validate(
     fabric: Fabric,
@@ -64,14 +70,16 @@ def validate(
     data: ValidationSet,
     pictures: Path | None = None,
     samples: int = 0,
+    tile: int = 0,
 ) -> Scores:
     """Score the network on every photograph of ``data``: what it restores, the depth it sees, or where nothing is known to be
-    true, its losses. Of the first ``samples`` input, result and target are saved side by side.
+    true, its losses. Of the first ``samples`` input, result and target are saved side by side. Photographs go through the network
+    whole, or in tiles of at most ``tile`` pixels.
     """
     if data.truth == "none":
         return _score_losses(fabric, network, objective, data)
     score = _score_depth if data.truth == "depth" else _score_images
-    return score(_looks(fabric, method, config, network, data), pictures, samples)
+    return score(_looks(fabric, method, config, network, data, tile), pictures, samples)
 
 
 def _score_losses(fabric: Fabric, network: nn.Module, objective: Objective, data: ValidationSet) -> Scores:
@@ -89,15 +97,47 @@ def _score_losses(fabric: Fabric, network: nn.Module, objective: Objective, data
     return Scores(values, first, math.nan, -values[first], summary)
 
 
-def _looks(fabric: Fabric, method: Method[Any], config: Any, network: nn.Module, data: ValidationSet) -> Iterator[_Look]:
+def _looks(
+    fabric: Fabric, method: Method[Any], config: Any, network: nn.Module, data: ValidationSet, tile: int
+) -> Iterator[_Look]:
+    in_tiles = in_tiles_of(fabric, method, config, network, tile) if tile else None
     for index in range(len(data)):
         pair = data[index]
         image, target = pair.input.to(fabric.device), pair.target.to(fabric.device)
         extras = {name: value.to(fabric.device) for name, value in pair.extras.items()}
+        batch = Batch(image, target, extras)
+        if in_tiles is not None:
+            yield _Look(data.names[index], batch, in_tiles(batch))
+            continue
         with fabric.autocast():
             maps = method.predict(network, image, **extras)
         prediction = method.finish({name: value.float() for name, value in maps.items()}, config)
-        yield _Look(data.names[index], Batch(image, target, extras), prediction)
+        yield _Look(data.names[index], batch, prediction)
+
+
+def in_tiles_of(fabric: Fabric, method: Method[Any], config: Any, network: nn.Module, tile: int) -> Callable[[Batch], Prediction]:
+    """What gives a batch's prediction through the engine, as users get it.
+
+    Raises:
+        SettingError: if the method's images cannot be cut like that.
+    """
+    from restorekit.inference import Restorer
+
+    precision = "bf16" if fabric.strategy.precision.precision == "bf16-mixed" else "fp32"
+    restorer = Restorer(method, config, network, device=str(fabric.device), precision=precision, tile=tile)
+
+    def predict(batch: Batch) -> Prediction:
+        picture = batch.input[0].permute(1, 2, 0).cpu().numpy()
+        inputs: dict[str, Any] = {name: batch.extras[name].squeeze().cpu().numpy() for name in method.extra_inputs}
+        result = restorer(picture, candidates="heads" in restorer.extras, **inputs)
+        image, *heads = (_as_tensor(image.pixels, fabric) for image in (result.image, *result.candidates))
+        return _WithHeads(image, torch.stack(heads, 1)) if heads else Prediction(image)
+
+    return predict
+
+
+def _as_tensor(pixels: NDArray[Any], fabric: Fabric) -> Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(fabric.device)
 
 
 def _score_images(looks: Iterator[_Look], pictures: Path | None, samples: int) -> Scores:
