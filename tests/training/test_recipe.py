@@ -80,7 +80,7 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
         ("report.log_every=0", "log_every, validate_every and checkpoint_every must be at least 1"),
         ("report.validate_every=0", "must be at least 1"),
         ("report.checkpoint_every=0", "must be at least 1"),
-        ("report.keep=-1", "keep, give_up_after and samples must not be negative"),
+        ("report.keep=-1", "keep, give_up_after, samples and validation_tile must not be negative"),
         ("report.give_up_after=-1", "must not be negative"),
         ("report.samples=-1", "must not be negative"),
         ("report.validation_crop=5", "validation_crop must be 0, or at least 11"),
