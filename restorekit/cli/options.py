@@ -333,7 +333,8 @@ def _refuse_empty(options: Any) -> None:
     for field in fields(options):
         value = getattr(options, field.name)
         texts = value if isinstance(value, list) else [value]
-        if field.default is not MISSING and any(isinstance(text, str) and not text.strip() for text in texts):
+        given = field.default is not MISSING and value != field.default
+        if given and any(isinstance(text, str) and not text.strip() for text in texts):
             raise UsageError(f"--{field.name.replace('_', '-')} is empty", "Check the variable that it came from")
 
 
