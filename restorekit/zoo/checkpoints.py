@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ _WRAPPERS = (
 _DEEPEST = 5
 _LONGEST_HEADER = 100_000_000  # of a safetensors file, by its own rule
 _EMA = re.compile(r"(^|[._])ema([._]|$)")
+_PROFILED = re.compile(r"(?:.+\.)?total_(?:ops|params)")
+"""Counts that a profiler (thop) leaves in state dicts, under equal names in every network."""
 _REFUSED = re.compile(r"(?:GLOBAL|[Cc]lass) ([\w.]+\.\w+)")
 _TRUSTED = "If you trust where it comes from, save its tensors alone once: docs/importing.md has the program"
 
@@ -63,6 +66,7 @@ def read_tensors(path: Path) -> Any:
     if head[8:] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
         return _read_safetensors(path)
     if head.startswith((b"PK", b"\x80")):
+        _refuse_other_archives(path)
         return _read_pytorch(path)
     raise CheckpointError(
         f"{path} is no checkpoint: neither a PyTorch nor a safetensors file",
@@ -72,7 +76,7 @@ def read_tensors(path: Path) -> Any:
 
 def find_state_dicts(content: Any) -> list[Found]:
     """Every state dict in what a file held, also behind names such as ``model.``: running means first, then the outermost."""
-    found = [variant for one in _walk(content, "") for variant in _variants(one)]
+    found = [variant for one in _walk(content, "", set()) for variant in _variants(one)]
     return sorted(found, key=lambda one: not one.is_ema)
 
 
@@ -84,6 +88,21 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from None
+
+
+def _refuse_other_archives(path: Path) -> None:
+    """Files of PyTorch are archives, and some archives are none: what is right with them is not to be called damaged."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.partition("/")[2] or name for name in archive.namelist()]
+    except Exception:  # a broken directory: reading it will tell
+        return
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        raise CheckpointError(f"{path} is a TorchScript program", "Load it with torch.jit.load and save its state_dict()")
+    if "data.pkl" not in names:
+        raise CheckpointError(f"{path} is an archive, and no file of PyTorch", "Unpack it, and name the checkpoint in it")
 
 
 def _read_pytorch(path: Path) -> Any:
@@ -116,15 +135,16 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path} is damaged or cut short ({one_line(error)})", "Copy or download it again")
 
 
-def _walk(content: Any, where: str, depth: int = 0) -> Iterator[Found]:
-    if not isinstance(content, Mapping) or depth > _DEEPEST:
-        return
-    named = {key: value for key, value in content.items() if isinstance(key, str)}
+def _walk(content: Any, where: str, seen: set[int], depth: int = 0) -> Iterator[Found]:
+    if not isinstance(content, Mapping) or depth > _DEEPEST or id(content) in seen:
+        return  # a dictionary may stand in a file in a million places, and is one
+    seen.add(id(content))
+    named = {key: value for key, value in content.items() if isinstance(key, str) and not _PROFILED.fullmatch(key)}
     tensors = {key.replace("_orig_mod.", ""): tensor for key, value in named.items() if (tensor := _as_tensor(value)) is not None}
     if tensors:
         yield Found(where, tensors, {key: number for key, value in named.items() if (number := _as_number(value)) is not None})
     for key, value in named.items():
-        yield from _walk(value, f"{where}.{key}" if where else key, depth + 1)
+        yield from _walk(value, f"{where}.{key}" if where else key, seen, depth + 1)
 
 
 def _variants(found: Found, depth: int = 0) -> Iterator[Found]:
@@ -146,7 +166,7 @@ def _as_tensor(value: Any) -> Tensor | None:
 
     if isinstance(value, np.ndarray):
         try:
-            value = torch.from_numpy(np.ascontiguousarray(value))
+            value = torch.from_numpy(np.ascontiguousarray(value, value.dtype.newbyteorder("=")))
         except TypeError:
             return None
     if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.is_quantized or value.is_meta:

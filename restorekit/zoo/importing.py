@@ -6,7 +6,9 @@ What only one method's authors do lies with that method: :meth:`~restorekit.meth
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +81,7 @@ def import_checkpoint(
     if target is not None:
         _check_target(target, paths, overwrite)
     methods = [get_method(name) for name in ([method] if method else list_methods())]
-    match = recognise(_read(paths, methods), methods, " and ".join(map(str, paths)))
+    match = recognise(_told(_read(paths), settings), methods, " and ".join(map(str, paths)))
     config = match.config
     if settings:
         config = from_table(type(config), override(to_table(config), settings), "--set")
@@ -95,7 +97,7 @@ def import_checkpoint(
             config=to_table(config),
             summary=f"Weights of {' and '.join(names)}",
             licence=licence or _UNKNOWN_LICENCE,
-            training={"imported": names, **_entry(match), "sha256": [_checksum(path) for path in paths if path.is_file()]},
+            training={"imported": names, **_entry(match), "sha256": [_checksum(part) for path in paths for part in _files(path)]},
         )
     except ValueError as error:
         raise UsageError(f"{target} cannot be a card: {error}", "Name another file") from None
@@ -144,9 +146,22 @@ def _unrecognised(
     return CheckpointError(f"{name} does not fit {fitted} {nearest}: {reason.problem}. It holds {held}", reason.remedy)
 
 
-def _read(paths: Sequence[Path], methods: Sequence[Method[Any]]) -> list[Found]:
+def _told(candidates: Iterable[Found], settings: Sequence[str]) -> list[Found]:
+    """The state dicts with the whole numbers that the user gives, as if they stood in the file: others may follow from them, as
+    dilations do from the size of images in training.
+    """
+    import torch
+
+    given = {key: torch.tensor(value) for key, value in override({}, settings).items() if type(value) is int}
+    return [Found(one.where, one.tensors, {**one.numbers, **given}) for one in candidates]
+
+
+def _read(paths: Sequence[Path]) -> list[Found]:
     """The state dicts of one file; of several, one of each together, in all combinations that have no key twice."""
-    each = [find_state_dicts(_content(path, methods)) for path in paths]
+    each = [find_state_dicts(_content(path)) for path in paths]
+    for path, found in zip(paths, each, strict=True):
+        if not found and len(paths) > 1:
+            raise CheckpointError(f"{path} holds no weights that can be told by name", "Leave it out")
     together = list(islice(product(*each), _MOST_COMBINATIONS))
     disjoint = [_merged(parts) for parts in together if _are_disjoint(parts)]
     if together and not disjoint:
@@ -154,8 +169,8 @@ def _read(paths: Sequence[Path], methods: Sequence[Method[Any]]) -> list[Found]:
     return disjoint
 
 
-def _content(path: Path, methods: Sequence[Method[Any]]) -> Any:
-    for method in methods:
+def _content(path: Path) -> Any:
+    for method in map(get_method, list_methods()):
         content = method.read_checkpoint(path)
         if content is not None:
             return content
@@ -244,16 +259,23 @@ def _default_name(method: str, path: Path) -> str:
 def _check_target(target: Path, paths: Sequence[Path], overwrite: bool) -> None:
     if target.suffix != ".toml":
         raise UsageError(f"{target} cannot be a card", "Name a .toml file; the weights go beside it")
-    sources = {path.resolve() for path in paths}
+    sources = {os.path.realpath(path) for path in paths}
     for place in (target, target.with_suffix(".safetensors")):
-        if place.resolve() in sources:
+        if os.path.realpath(place) in sources:
             raise UsageError(f"{place} would be written over the checkpoint itself", "Name another card with -o")
-        if place.exists() and not overwrite:
+        if os.path.lexists(place) and not overwrite:
             raise UsageError(f"{place} exists", "Name another card with -o, or replace it with --overwrite")
 
 
 def _entry(match: Match) -> dict[str, str]:
-    return {"entry": match.where} if match.where else {}
+    return {"entry": match.where.encode(errors="replace").decode()} if match.where else {}
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or those of a TensorFlow checkpoint, which is named by what they have in common or by one of them."""
+    prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name)
+    parts = sorted(path.parent.glob(f"{glob.escape(prefix)}.data-*-of-*")) if prefix != path.name or not path.is_file() else []
+    return [path.with_name(f"{prefix}.index"), *parts] if parts else [path]
 
 
 def _checksum(path: Path) -> str:

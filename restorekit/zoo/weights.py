@@ -106,7 +106,13 @@ def misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
 
 
 def first(keys: Iterable[str], count: int = 3) -> str:
-    """The first few of some names, and how many more there are."""
+    """The first few of some names, fit for one line, and how many more there are."""
     keys = list(keys)
     more = f" and {len(keys) - count} more" if len(keys) > count else ""
-    return ", ".join(keys[:count]) + more
+    return ", ".join(map(_legible, keys[:count])) + more
+
+
+def _legible(name: str) -> str:
+    """A name out of a file of anybody's, without what steers a terminal, and not endless."""
+    shown = "".join(char if char.isprintable() else "?" for char in name)
+    return shown if len(shown) <= 120 else shown[:117] + "..."

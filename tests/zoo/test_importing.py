@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,12 @@ class TestTensorFlow:
         found = load_network(card).state_dict()
         assert all(torch.equal(found[key], value) for key, value in state.items())
 
+    def test_arrays_of_another_method_and_byte_order(self, tmp_path: Path, state: State) -> None:
+        np.savez(tmp_path / "net.npz", **{key: value.numpy().astype(">f4") for key, value in state.items()})
+        card = import_checkpoint([tmp_path / "net.npz"], tmp_path / "mine.toml", method="multi-output")
+        found = load_network(card).state_dict()
+        assert all(torch.equal(found[key], value) for key, value in state.items())
+
     def test_arrays_that_need_a_pickle_are_refused(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "bad.npz", **{"DBSN/conv0/kernel": np.array([Evil()], dtype=object)})
         with pytest.raises(CheckpointError, match=r"bad\.npz cannot be read as arrays"):
@@ -178,7 +185,9 @@ class TestTensorFlow:
     def test_its_own_format_needs_tensorflow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "tensorflow", None)
         (tmp_path / "model-5.index").touch()
-        for name in ("model-5", "model-5.index"):
+        for name in ("model-5", "model-5.index", "model-5.meta", "model-5.data-00000-of-00001"):
+            (tmp_path / name).touch()
+        for name in ("model-5.meta", "model-5.data-00000-of-00001", "model-5.index"):
             with pytest.raises(CheckpointError, match="TensorFlow is not installed"):
                 import_checkpoint([tmp_path / name], tmp_path / "mine.toml")
 
@@ -219,8 +228,23 @@ class TestSeveralFiles:
         assert card.method == "dcpi-depth" and card.parsed_config().dilation == config.dilation
         found = load_network(card).state_dict()
         assert all(torch.equal(found[key], value) for key, value in state.items())
+        for part in parts.values():  # what a profiler left behind stands in both
+            part["total_ops"] = part["total_params"] = torch.zeros(1)
+        del parts["encoder"]["height"], parts["encoder"]["width"]
+        for file, part in zip(files, parts.values(), strict=True):
+            torch.save(part, file)
+        size = ["height=384", "width=640"]
+        told = import_checkpoint(files, tmp_path / "told.toml", settings=size)
+        assert told.parsed_config() == replace(card.parsed_config(), height=384, width=640)
+        assert told.parsed_config().dilation == config.dilation
         with pytest.raises(CheckpointError, match=r"without its decoder .*Give encoder\.pth and depth\.pth together\.$"):
             import_checkpoint(files[:1], tmp_path / "half.toml")
+
+    def test_one_without_weights_is_named(self, tmp_path: Path, state: State) -> None:
+        torch.save(optimiser(state), tmp_path / "adam.pth")
+        torch.save(state, tmp_path / "net.pth")
+        with pytest.raises(CheckpointError, match=r"adam\.pth holds no weights that can be told by name\. Leave it out"):
+            import_checkpoint([tmp_path / "adam.pth", tmp_path / "net.pth"], tmp_path / "mine.toml")
 
     def test_that_hold_the_same_are_refused(self, tmp_path: Path, state: State) -> None:
         torch.save(state, tmp_path / "a.pth")
@@ -256,6 +280,26 @@ class TestHostile:
     def test_a_bare_pickle_of_code(self) -> None:
         Path("evil.pkl").write_bytes(pickle.dumps(Evil()))
         self.refused("evil.pkl", "evil.pkl is not a file that PyTorch reads without running code. If you trust")
+
+    def test_archives_of_other_kinds_are_not_called_damaged(self) -> None:
+        with zipfile.ZipFile("x.pt", "w") as archive:
+            for name in ("x/data.pkl", "x/constants.pkl", "x/code/__torch__.py"):
+                archive.writestr(name, b"")
+        self.refused("x.pt", "x.pt is a TorchScript program. Load it with torch.jit.load")
+        with zipfile.ZipFile("x.zip", "w") as archive:
+            archive.writestr("net.pth", b"1234")
+        self.refused("x.zip", "x.zip is an archive, and no file of PyTorch. Unpack it")
+
+    def test_dictionaries_that_share_one_another(self) -> None:
+        inner: dict[str, Any] = {"a.weight": torch.ones(1)}
+        for _ in range(5):
+            inner = {str(number): inner for number in range(100)}
+        torch.save(inner, "x.pth")
+        self.refused("x.pth", "x.pth is of no method known here")
+
+    def test_keys_that_steer_a_terminal(self) -> None:
+        torch.save({"a\x1b[2J\nb": torch.ones(1), "c" * 10_000: torch.ones(1)}, "x.pth")
+        self.refused("x.pth", r"a\?\[2J\?b \(1,\), c{117}\.\.\.")
 
     def test_empty(self) -> None:
         Path("empty.pth").touch()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,12 +159,15 @@ class Cbsn(Method[CbsnConfig]):
         return from_tensorflow(state) if is_tensorflow(state) else dict(state)
 
     def read_checkpoint(self, path: Path) -> Mapping[str, Any] | None:
-        """The variables in an ``.npz`` file or a TensorFlow checkpoint, which is named by its prefix or its ``.index`` file.
+        """The variables in an ``.npz`` file or a TensorFlow checkpoint, which is named by its prefix or one of its files.
 
         Raises:
             CheckpointError: see :func:`restorekit.methods.cbsn.convert.read_variables`.
         """
-        if path.suffix not in (".npz", ".index") and not Path(f"{path}.index").is_file():
+        if part := re.fullmatch(r"(.+)\.(?:meta|data-\d+-of-\d+)", path.name):
+            prefix = path.with_name(part[1])
+            path = prefix if os.path.isfile(f"{prefix}.index") else path
+        if path.suffix not in (".npz", ".index") and not os.path.isfile(f"{path}.index"):
             return None
         from restorekit.methods.cbsn.convert import read_variables
 
