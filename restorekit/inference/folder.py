@@ -170,6 +170,8 @@ class Batch:
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         with ExitStack() as stack:
+            for folder in {job.home or _folder(job) for job in self.pending if job.target}:
+                _make_folder(folder)
             for home, journal in self._journals.items():
                 stack.enter_context(
                     journal.working({job.target.parent for job in self._plan.jobs if job.home == home and job.target})
@@ -371,12 +373,19 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImageError(f"the folder {folder} cannot be made: {error.strerror}", "Name another folder with -o") from None
+        raise _no_folder(folder, error.strerror) from None
+
+
+def _no_folder(folder: Path, reason: str | None) -> ImageError:
+    return ImageError(f"the folder {folder} cannot be made: {reason}", "Name another folder with -o")
 
 
 def _require_writable(folder: Path) -> None:
-    _make_folder(folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
+    """Raise :class:`ImageError` if nothing can be written to a folder, or if it cannot be made; it is made when it is needed."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not os.path.isdir(there):
+        raise _no_folder(folder, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
         raise ImageError(f"the folder {folder} cannot be written to", "Change its permissions or name another folder with -o")
 
 

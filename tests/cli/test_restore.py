@@ -237,11 +237,12 @@ def test_an_option_that_is_empty_is_not_what_was_meant(run: Run, photo: Path, op
     assert result.exit_code == 2 and "is empty. Check the variable that it came from" in result.stderr
 
 
-def test_what_cannot_be_right_leaves_no_journal(run: Run, photo: Path, card: Path) -> None:
+def test_what_cannot_be_right_leaves_no_journal_and_no_folder(run: Run, photo: Path, card: Path) -> None:
     before = sorted(Path().iterdir())
-    result = run("infer", "-m", card, ".", "--views", "3")
-    assert result.exit_code == 2 and "views must be 1, 2 or 4" in result.stderr
-    assert sorted(Path().iterdir()) == before
+    for output in ((), ("-o", "new/folder")):
+        result = run("infer", "-m", card, ".", "--views", "3", *output)
+        assert result.exit_code == 2 and "views must be 1, 2 or 4" in result.stderr
+        assert sorted(Path().iterdir()) == before
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

@@ -418,6 +418,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
     def deny(path: Path, mode: int) -> bool:
         return path != out
 
+    out.mkdir()
     monkeypatch.setattr(folder.os, "access", deny)
     with pytest.raises(ImageError, match=f"{out} cannot be written to"):
         batch(source, out)
