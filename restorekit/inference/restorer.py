@@ -92,11 +92,16 @@ class Restorer:
         if isinstance(network, OnnxBackend):
             tiling, size = network.facts.tiling(), network.facts.size
             longest = network.facts.longest
-            tile = tile if longest is None else min(tile or longest, longest)
+            if size is not None:
+                if tile not in (None, max(size)):
+                    raise SettingError(
+                        f"{self.name} takes tiles of {size[1]}x{size[0]} pixels only, not of {tile}", "Leave out the tile"
+                    )
+                tile = None
+            elif longest is not None:
+                tile = min(tile or longest, longest)
         else:
             tiling = method.tiling(config)
-        if size is not None and tile is not None:
-            raise SettingError(f"{self.name} takes tiles of {size[1]}x{size[0]} pixels only, not of {tile}", "Leave out the tile")
         for setting, value, least in (("tile", tile, least_side(tiling, 0)), ("overlap", overlap, 0), ("memory", memory, 1)):
             if value is not None and value < least:
                 raise SettingError(f"{setting} must be at least {least} for {self.name}, not {value}")

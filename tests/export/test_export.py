@@ -219,6 +219,12 @@ def test_tiles_of_one_size_are_neither_changed_nor_wasted(card: Path, tmp_path: 
     path = export(load_card(card), tmp_path / "fixed.onnx", size=(64, 96)).path
     with pytest.raises(SettingError, match="takes tiles of 96x64 pixels only, not of 128"):
         Restorer.from_card(str(path), tile=128)
+    backend = OnnxBackend(path)
+    backend.facts = replace(backend.facts, longest=80)  # as of methods whose graphs serve no larger pictures
+    own = load_card(card)
+    for tile in (None, 96):
+        restorer = Restorer(own.restoration_method(), own.parsed_config(), backend, tile=tile)
+        assert restorer(picture(100, 200)).run.tile == (64, 96)
     with pytest.raises(SettingError, match="an overlap of 31 pixels leaves less than half of a tile of 96x64"):
         Restorer.from_card(str(path), overlap=31)(picture(100, 200))
 
