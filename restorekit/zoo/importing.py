@@ -97,7 +97,11 @@ def import_checkpoint(
             config=to_table(config),
             summary=f"Weights of {' and '.join(names)}",
             licence=licence or _UNKNOWN_LICENCE,
-            training={"imported": names, **_entry(match), "sha256": [_checksum(part) for path in paths for part in _files(path)]},
+            training={
+                "imported": names,
+                **_entry(match),
+                "sha256": [_checksum(part) for path in paths for part in _files(path) if part.is_file()],
+            },
         )
     except ValueError as error:
         raise UsageError(f"{target} cannot be a card: {error}", "Name another file") from None
