@@ -202,11 +202,12 @@ def _gallery(result: ResultOptions) -> Gallery | None:
 def _check_writable(result: ResultOptions) -> None:
     """Better refused now than after the work."""
     from restorekit.errors import DataError
+    from restorekit.images.folders import nearest
 
     for path in (None if result.csv_to_stdout else result.csv, result.report):
         if path is None:
             continue
-        there = next(folder for folder in path.absolute().parents if folder.exists())
+        there = nearest(path.parent)
         if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise DataError(f"{path} cannot be written", "Name a file in a folder that you may write to")
 

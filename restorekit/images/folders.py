@@ -28,3 +28,8 @@ def walk(folder: Path, onerror: Callable[[OSError], object] | None = None) -> It
 def files_below(folder: Path) -> list[Path]:
     """All files in ``folder`` and in folders inside it, sorted; none if it is no folder or cannot be read."""
     return sorted(path for place, _, files in walk(folder) for name in files if (path := place / name).is_file())
+
+
+def nearest(path: Path) -> Path:
+    """The path, absolute, or the lowest of the folders above it that is there."""
+    return next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))

@@ -22,6 +22,7 @@ from restorekit import images
 from restorekit.errors import ImageError, RestoreKitError, UsageError
 from restorekit.images import Image, LargeImage
 from restorekit.images.atomic import replacing
+from restorekit.images.folders import nearest
 from restorekit.images.problems import cannot_write
 from restorekit.images.video import VideoReader
 from restorekit.inference.inputs import Job, Plan, identity_of
@@ -382,7 +383,7 @@ def _no_folder(folder: Path, reason: str | None) -> ImageError:
 
 def _require_writable(folder: Path) -> None:
     """Raise :class:`ImageError` if nothing can be written to a folder, or if it cannot be made; it is made when it is needed."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    there = nearest(folder)
     if not os.path.isdir(there):
         raise _no_folder(folder, os.strerror(errno.ENOTDIR))
     if not os.access(there, os.W_OK | os.X_OK):
