@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from restorekit.degradations.base import Degradation, Kind, Pair, degrade_image, seeded_generator
-from restorekit.degradations.composition import Alternatives, Composition
+from restorekit.degradations.composition import Alternatives, Composition, Kept
 from restorekit.degradations.haze import Haze, HazeSettings
 from restorekit.degradations.lowlight import LowLight, LowLightSettings
 from restorekit.degradations.motion import MotionBlur, MotionBlurSettings
@@ -32,6 +32,7 @@ __all__ = [
     "Degradation",
     "Haze",
     "HazeSettings",
+    "Kept",
     "LowLight",
     "LowLightSettings",
     "MotionBlur",
@@ -79,7 +80,8 @@ def get_degradation(name: str, settings: Mapping[str, Any], *, whole: bool = Fal
 
     Args:
         name: a key of :data:`DEGRADATIONS`, or several joined by ``+``, such as ``"rain+haze"``: they happen from left to right,
-            and only the last has the camera's noise and file in it, unless that is set. Of names divided by ``|``, such as
+            and only the last has the camera's noise and file in it, unless that is set. What stands before a ``>``, as in
+            ``"motion > reflection"``, has happened to the targets too. Of names divided by ``|``, such as
             ``"rain+haze | snow"``, each batch has one.
         settings: what differs from the defaults; for several, a table for each by its name.
         whole: for whole photographs that are to be compared with themselves: start from the degradation's ``whole`` settings.
@@ -90,13 +92,13 @@ def get_degradation(name: str, settings: Mapping[str, Any], *, whole: bool = Fal
     """
     choices = [choice.strip() for choice in name.split("|")]
     if len(choices) == 1:
-        return _compose(name, settings, whole)
+        return _stage(name, settings, whole)
     _check_tables(settings, [part for choice in choices for part in _parts(choice)])
-    return Alternatives([_compose(choice, _tables_of(choice, settings), whole) for choice in choices])
+    return Alternatives([_stage(choice, _tables_of(choice, settings), whole) for choice in choices])
 
 
 def _parts(name: str) -> list[str]:
-    return [part.strip() for part in name.split("+")]
+    return [part.strip() for part in name.replace(">", "+").split("+")]
 
 
 def _tables_of(choice: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -104,6 +106,19 @@ def _tables_of(choice: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     names = _parts(choice)
     tables: dict[str, Any] = {name: settings[name] for name in names if name in settings}
     return tables if len(names) > 1 else tables.get(names[0], {})
+
+
+def _stage(name: str, settings: Mapping[str, Any], whole: bool) -> Degradation:
+    """One choice: what is to be undone, after what is not, if there is a ``>``."""
+    before, arrow, then = name.rpartition(">")
+    if not arrow:
+        return _compose(name, settings, whole)
+    if ">" in before:
+        raise SettingError(f"[degradation] {name} has more than one >", "What is not to be undone is joined by +")
+    _check_tables(settings, _parts(name))
+    return Kept(
+        _compose(before, _tables_of(before, settings), whole, last=False), _compose(then, _tables_of(then, settings), whole)
+    )
 
 
 def _check_tables(settings: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -114,18 +129,18 @@ def _check_tables(settings: Mapping[str, Any], names: Sequence[str]) -> None:
             raise SettingError(f"[degradation] {key} must be a table, not {table!r}", f"Write for example {key}.sensor = ...")
 
 
-def _compose(name: str, settings: Mapping[str, Any], whole: bool) -> Degradation:
+def _compose(name: str, settings: Mapping[str, Any], whole: bool, *, last: bool = True) -> Degradation:
+    """Names joined by ``+``; if they are the last that happens, the last of them is taken by a camera."""
     names = _parts(name)
     for part in names:
         if part not in DEGRADATIONS:
             raise UnknownNameError("degradation", part, DEGRADATIONS)
     if len(names) == 1:
-        return _make(name.strip(), settings, {}, "[degradation]", whole)
+        return _make(names[0], settings, {} if last else DEGRADATIONS[names[0]].part, "[degradation]", whole)
     _check_tables(settings, names)
-    last = len(names) - 1
     parts = []
     for place, part in enumerate(names):
-        start = DEGRADATIONS[part].part if place < last else {}
+        start = {} if last and place == len(names) - 1 else DEGRADATIONS[part].part
         parts.append(_make(part, settings.get(part, {}), start, f"[degradation.{part}]", whole))
     return Composition(parts)
 

@@ -1,4 +1,4 @@
-"""Several things that go wrong with photographs: one after the other, or one or the other."""
+"""Several things that go wrong with photographs: one after the other, one or the other, or one that is not to be undone."""
 
 from __future__ import annotations
 
@@ -60,3 +60,23 @@ class Alternatives:
         height, width = clean.shape[-2:]
         pair = choice(clean[..., border : height - border, border : width - border], generator)
         return Pair(pair.input, pair.target)
+
+
+class Kept:
+    """A degradation of photographs that have gone wrong already, and are to stay as they are apart from it.
+
+    A network that takes reflections off is not to sharpen what is behind the glass, nor to take softness for a reflection.
+
+    Args:
+        before: what has gone wrong with the targets.
+        then: what is to be undone.
+    """
+
+    def __init__(self, before: Degradation, then: Degradation) -> None:
+        self.before = before
+        self.then = then
+        self.margin = before.margin + then.margin
+
+    def __call__(self, clean: Tensor, generator: Generator) -> Pair:
+        """Make pairs of ``(B, 3, H, W)`` from ``(B, 3, H + 2 margin, W + 2 margin)``."""
+        return self.then(self.before(clean, generator).input, generator)

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from restorekit.degradations import (
     Alternatives,
     Composition,
+    Kept,
     Pair,
     SensorSettings,
     degrade_image,
@@ -116,3 +117,49 @@ def test_alternatives_have_tables_by_name() -> None:
         get_degradation("rain|haze", {"fog": {}})
     with pytest.raises(UnknownNameError, match="unknown degradation 'hale'"):
         get_degradation("rain|hale", {})
+
+
+def test_what_stands_before_an_arrow_is_not_to_be_undone(clean: Tensor) -> None:
+    kept = get_degradation("motion > haze", {"motion": {"margin": 16, "length": [20, 20]}, "haze": {"airlight": [0.7, 0.7]}})
+    assert isinstance(kept, Kept)
+    motion, haze = kept.before, kept.then
+    assert motion.settings.length == (20, 20) and haze.settings.airlight == (0.7, 0.7)  # type: ignore[attr-defined]
+    assert motion.settings.sensor.noise_probability == 0 < haze.settings.sensor.noise_probability  # type: ignore[attr-defined]
+    assert kept.margin == motion.margin + haze.margin
+    pair = kept(clean, seeded_generator(1))
+    generator = seeded_generator(1)
+    blurred = motion(clean, generator).input
+    expected = haze(blurred, generator)
+    assert torch.equal(pair.input, expected.input) and torch.equal(pair.target, expected.target)
+    m = kept.margin
+    assert (pair.target - clean[..., m:-m, m:-m]).abs().mean() > 0.05  # it stays blurred
+
+
+def test_an_arrow_goes_with_the_other_signs(clean: Tensor) -> None:
+    settings = {"motion": {"margin": 15, "sharp": 0.0}, "noise": {"iso": [800, 800]}}
+    either = get_degradation("motion+noise > untouched | untouched", settings)
+    assert isinstance(either, Alternatives)
+    kept, plain = either.choices
+    assert isinstance(kept, Kept) and isinstance(kept.before, Composition)
+    assert kept.before.parts[1].settings.iso == (800, 800)  # type: ignore[attr-defined]
+    assert kept.before.parts[1].settings.jpeg_probability == 0  # type: ignore[attr-defined]
+    assert not isinstance(plain, Kept)
+    pair = degrade_image(kept, clean, seeded_generator(1))
+    assert pair.input.shape == pair.target.shape == clean.shape
+    assert (pair.input - pair.target).abs().mean() < 0.02 < (pair.target - clean).abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("motion > rain > haze", {}, "more than one >"),
+        ("motion > hase", {}, "unknown degradation 'hase'.*Did you mean 'haze'"),
+        ("> haze", {}, "unknown degradation ''"),
+        ("haze >", {}, "unknown degradation ''"),
+        ("motion > haze", {"snow": {}}, "unknown key 'snow'"),
+        ("motion > haze", {"motion": {"lenght": [1, 2]}}, "lenght"),
+    ],
+)
+def test_an_arrow_that_cannot_be_is_refused(name: str, settings: dict[str, object], message: str) -> None:
+    with pytest.raises((SettingError, UnknownNameError), match=message):
+        get_degradation(name, settings)
