@@ -31,6 +31,7 @@ from restorekit.degradations import get_degradation
 from restorekit.errors import CardError, UnknownNameError
 from restorekit.evaluation import (
     INPUT,
+    Answer,
     Gallery,
     Report,
     Sample,
@@ -43,10 +44,11 @@ from restorekit.evaluation import (
     report_page,
     write_text,
 )
+from restorekit.inference import Contest
 from restorekit.inference.ensemble import VIEWS
 from restorekit.training import load_recipe
 from restorekit.training.recipe import shipped_recipes
-from restorekit.zoo import Card, default_card, load_card
+from restorekit.zoo import Card, contenders, load_card
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -190,20 +192,28 @@ def rows_alone(title: str, report: Report) -> Iterator[list[str]]:
             yield [title, str(len(scores)), subject, f"{psnr:.2f}", "", "", told, f"{ssim:.4f}"]
 
 
-def cards(model: str | None, tasks: Sequence[str], console: Console) -> Iterator[tuple[str, Card]]:
-    """What is measured at which task."""
+def cards(model: str | None, tasks: Sequence[str], console: Console) -> Iterator[tuple[str, list[Card]]]:
+    """What is measured at which task: a model, or several of which each photograph gets one."""
     if model:
         card = load_card(model)
-        yield from ((task, card) for task in tasks or card.tasks)
+        yield from ((task, [card]) for task in tasks or card.tasks)
         return
     for task in tasks or TASKS:
         try:
             chosen = TASKS[task]
-            card = default_card(chosen.task or task, inputs=chosen.inputs)
-            if set(card.restoration_method().extra_inputs) == set(chosen.inputs):
-                yield task, card
+            found = contenders(chosen.task or task, inputs=chosen.inputs)
+            if set(found[0].restoration_method().extra_inputs) == set(chosen.inputs):
+                yield task, found
         except (UnknownNameError, CardError):
             console.print(f"{task}: no default model, passed over")
+
+
+def subject(cards: Sequence[Card], **options: Any) -> Subject:
+    """What a verb restores with."""
+    if len(cards) == 1:
+        return from_restorer(Restorer.from_card(cards[0], **options))
+    contest = Contest.from_cards(cards, **options)
+    return Subject(contest.name, lambda sample: Answer(contest(sample.image).image))
 
 
 def parse() -> argparse.Namespace:
@@ -246,9 +256,9 @@ def main() -> None:
             write_text(report_page(report, gallery.show(), title=f"{card.name}: {title}"), arguments.report / f"{name}.html")
         return report
 
-    for task, card in cards(arguments.model, arguments.task, console):
+    for task, (card, *others) in cards(arguments.model, arguments.task, console):
         names = () if arguments.no_baselines else TASKS[task].baselines
-        model = from_restorer(Restorer.from_card(card, precision=arguments.precision, views=arguments.views))
+        model = subject([card, *others], precision=arguments.precision, views=arguments.views)
         subjects = [as_it_is(INPUT), model, *map(from_baseline, names)]
         recipe = arguments.recipe or str(card.training.get("recipe", ""))
         trials = TASKS[task].trials

@@ -193,6 +193,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         "also_written": [str(path) for path in outcome.written if path != job.target],
         "status": outcome.status,
         "seconds": round(outcome.seconds, 3),
+        "model": run.model if run else None,
         "device": run.device if run else None,
         "precision": run.precision if run else None,
         "tile": list(run.tile) if run and run.tile else None,

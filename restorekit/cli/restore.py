@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restorekit.cli.adapt import Adaptation, AdaptOptions, adapting
+from restorekit.cli.adapt import AdaptOptions, adapting
 from restorekit.cli.depth import depth
 from restorekit.cli.options import (
     ENGINE,
@@ -200,8 +200,9 @@ def restore_some(
     jobs = replace(jobs, jobs=tuple(filter(pick, jobs.jobs)))
     extras = _read_extras(card, choice)
     strips = _strips(card, choice)
+    cards = _contenders(task, card, choice, adapt)
     steps, sources = adapt.steps(ADAPT_STEPS), _sources(jobs) if adapt.adapt else []
-    settings = _fingerprint(card, choice, extras, engine) | adapt.fingerprint(steps, [str(path) for path in sources])
+    settings = _fingerprint(cards, choice, extras, engine) | adapt.fingerprint(steps, [str(path) for path in sources])
 
     def recipe() -> Recipe:
         from restorekit.training.adapting import adapt_to_noise
@@ -209,17 +210,22 @@ def restore_some(
         return adapt_to_noise(card, sources, steps, fresh=adapt.from_scratch)
 
     with adapting(adapt, recipe, engine.device, report.quiet) as adaptation:
-        name = card.name if adaptation is None else f"{card.name}-adapted"
+        name = " or ".join(card.name for card in cards) if adaptation is None else f"{card.name}-adapted"
 
         def prepare(view: BatchView) -> Compute:
-            return _restorer(_taught(card, adaptation), choice, extras, engine, view)
+            return _restorer(cards if adaptation is None else [adaptation.adapted()], choice, extras, engine, view)
 
         work = Work(task or "infer", name, settings, prepare, None if adaptation is None else adaptation.run, strips)
         return do_batch(work, jobs, inputs, outputs, report)
 
 
-def _taught(card: Card, adaptation: Adaptation | None) -> Card:
-    return card if adaptation is None else adaptation.adapted()
+def _contenders(task: str | None, card: Card, choice: ModelOptions, adapt: AdaptOptions) -> list[Card]:
+    """The models of which each photograph takes one: several where none was named, and nothing but the answer is wanted."""
+    from restorekit.zoo import contenders
+
+    if task is None or choice.model is not None or adapt.adapt or choice.candidates or choice.maps():
+        return [card]
+    return contenders(task, choice.quality.value if choice.quality else "", choice.given())
 
 
 def _sources(jobs: Plan) -> list[Path]:
@@ -247,12 +253,12 @@ def _read_extras(card: Card, choice: ModelOptions) -> Extras:
     return read_extras(card.restoration_method(), choice.given())
 
 
-def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: EngineOptions) -> dict[str, Any]:
+def _fingerprint(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engine: EngineOptions) -> dict[str, Any]:
     """What shapes a result. Where and in how many pieces it is computed does not."""
+    networks = [{"method": card.method, "config": card.config, "weights": card.weights and card.weights.sha256} for card in cards]
     return {
-        "method": card.method,
-        "config": card.config,
-        "weights": card.weights and card.weights.sha256,
+        **networks[0],
+        **({"contenders": networks[1:]} if networks[1:] else {}),
         "strength": choice.strength,
         "candidates": choice.candidates,
         "maps": sorted(choice.maps()),
@@ -262,22 +268,25 @@ def _fingerprint(card: Card, choice: ModelOptions, extras: Extras, engine: Engin
     }
 
 
-def _restorer(card: Card, choice: ModelOptions, extras: Extras, engine: EngineOptions, view: BatchView) -> Compute:
+def _restorer(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engine: EngineOptions, view: BatchView) -> Compute:
     from restorekit.images import LargeImage
-    from restorekit.inference import Restorer
+    from restorekit.inference import Contest
     from restorekit.inference.folder import Products
 
-    restorer = Restorer.from_card(card, **engine.as_arguments())
+    contest = Contest.from_cards(cards, **engine.as_arguments())
 
     def compute(image: Image | LargeImage, job: Job) -> Products:
         def note(text: str) -> None:
             view.note(job, text)
 
+        restorer = contest.choose(image, **extras)
+        if restorer.name != cards[0].name:
+            note(f"{restorer.name} finds more to take off it")
         if isinstance(image, LargeImage):
             answer, run = restorer.restore_large(image, strength=choice.strength, **extras, progress=view.tiles, on_note=note)
             return Products(answer, run=run)
         wanted = [name for name, _ in job.maps]
-        taken = "reflection" in wanted and "dereflect" in card.tasks and "reflection" not in restorer.extras
+        taken = "reflection" in wanted and "dereflect" in cards[0].tasks and "reflection" not in restorer.extras
         result = restorer(
             image,
             strength=choice.strength,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from restorekit.inference.backend import Backend
 
-__all__ = ["Picture", "Progress", "Restoration", "Restorer", "Run", "restore"]
+__all__ = ["Picture", "Progress", "Restoration", "Restorer", "Run", "as_image"]
 
 BACKENDS = ("auto", "torch", "compiled", "onnx")
 
@@ -233,7 +233,7 @@ class Restorer:
                     f"the method {self.method.name} gives no {name}", f"Besides the image it gives {gives}; take another model"
                 )
         extras = read_extras(self.method, inputs)
-        picture = _as_image(image)
+        picture = as_image(image)
         started = perf_counter()
         notes: list[str] = []
 
@@ -311,34 +311,8 @@ class Restorer:
             notes=tuple(notes),
             memory=0 if plan is None else plan.tile[0] * plan.tile[1] * self._engine.bytes_per_pixel,
             budget=None if plan is None else self._engine.budget,
+            model=self.name,
         )
-
-
-def restore(
-    image: Picture,
-    model: zoo.Card | str | Path | None = None,
-    *,
-    task: str = "deblur",
-    strength: float = 1.0,
-    device: str = "auto",
-    precision: str = "auto",
-    **inputs: Any,
-) -> Restoration:
-    """Restore one image; for more than one, make a :class:`Restorer` once.
-
-    Args:
-        image: see :data:`Picture`.
-        model: a model of the zoo, by name or by the path of its card; None for the default of ``task``, and of those that take
-            the ``inputs``.
-        task: what is to be done, for example ``"deblur"``; of no account if a model is named.
-        strength: see :meth:`Restorer.__call__`.
-        device: see :class:`Restorer`.
-        precision: see :class:`Restorer`.
-        inputs: see :meth:`Restorer.__call__`.
-    """
-    given = {name: value for name, value in inputs.items() if value is not None}
-    card = zoo.default_card(task, inputs=given) if model is None else model
-    return Restorer.from_card(card, device=device, precision=precision)(image, strength=strength, **given)
 
 
 def _network(card: zoo.Card, backend: str, provider: str) -> nn.Module | OnnxBackend:
@@ -370,7 +344,8 @@ def _check_strength(strength: float) -> None:
         raise UsageError(f"a strength of {strength} is outside 0 to 1", "Take 0 for the input, 1 for all that the network says")
 
 
-def _as_image(picture: Picture) -> images.Image:
+def as_image(picture: Picture) -> images.Image:
+    """What counts as an image, as one of ours; ImageError for a file that is none, UsageError for anything else."""
     if isinstance(picture, images.Image):
         return picture
     if isinstance(picture, (str, Path)):

@@ -33,6 +33,7 @@ class Run:
         notes: what did not go as asked, one sentence each: a tile halved, a precision raised.
         memory: bytes the network was planned to take on its device for a tile, or for the image if it ran whole.
         budget: bytes it was allowed to take; None for no limit.
+        model: the name of the model.
     """
 
     device: str
@@ -44,6 +45,7 @@ class Run:
     notes: tuple[str, ...] = ()
     memory: int = 0
     budget: int | None = None
+    model: str = ""
 
     def __str__(self) -> str:
         if self.tile is None:

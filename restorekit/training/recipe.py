@@ -340,6 +340,7 @@ class CardSettings:
 
     tasks: tuple[str, ...] = ()
     default_for: tuple[str, ...] = ()
+    contends_for: tuple[str, ...] = ()
     summary: str = ""
     licence: str = ""
     data: str = ""

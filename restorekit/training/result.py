@@ -29,6 +29,7 @@ def write_result(recipe: Recipe, folder: Path, network: nn.Module, facts: dict[s
         method=recipe.method,
         tasks=recipe.card.tasks,
         default_for=recipe.card.default_for,
+        contends_for=recipe.card.contends_for,
         summary=recipe.card.summary,
         licence=recipe.card.licence,
         limits=recipe.card.limits,

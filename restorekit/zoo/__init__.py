@@ -5,7 +5,7 @@ it.
 """
 
 from restorekit.zoo.card import Card, MemoryEntry, Score, SpeedEntry, WeightsEntry, read_card
-from restorekit.zoo.find import default_card, list_cards, list_models, list_templates, load_card
+from restorekit.zoo.find import contenders, default_card, list_cards, list_models, list_templates, load_card
 from restorekit.zoo.importing import import_checkpoint
 from restorekit.zoo.weights import load_network, write_card
 
@@ -15,6 +15,7 @@ __all__ = [
     "Score",
     "SpeedEntry",
     "WeightsEntry",
+    "contenders",
     "default_card",
     "import_checkpoint",
     "list_cards",

@@ -96,6 +96,8 @@ class Card:
         config: keys and values of the method's configuration.
         path: the card's own file; empty for a template, which has none.
         default_for: the verbs that choose it when no model is named.
+        contends_for: the verbs of several kinds of damage for which it knows one: of their default model and of it, the one that
+            finds more to take off a photograph restores it, see :class:`restorekit.inference.Contest`.
         quality: what ``--quality`` asks for it by, where a verb has models of two sizes; empty where there is only one.
         summary: one line for the list of models.
         licence: licence of the weights.
@@ -113,6 +115,7 @@ class Card:
     config: dict[str, Any]
     path: Path = Path()
     default_for: tuple[str, ...] = ()
+    contends_for: tuple[str, ...] = ()
     quality: Literal["", "fast", "best"] = ""
     summary: str = ""
     licence: str = ""
@@ -128,8 +131,9 @@ class Card:
             raise ValueError(f"name {self.name!r} cannot name a file")
         if not self.tasks:
             raise ValueError("tasks names no task")
-        if stray := set(self.default_for) - set(self.tasks):
-            raise ValueError(f"default_for names {', '.join(sorted(stray))}, which tasks does not")
+        for name in ("default_for", "contends_for"):
+            if stray := set(getattr(self, name)) - set(self.tasks):
+                raise ValueError(f"{name} names {', '.join(sorted(stray))}, which tasks does not")
 
     @property
     def is_template(self) -> bool:

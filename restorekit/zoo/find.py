@@ -100,6 +100,18 @@ def default_card(task: str, quality: str = "", inputs: Collection[str] = ()) -> 
     )
 
 
+def contenders(task: str, quality: str = "", inputs: Collection[str] = ()) -> list[Card]:
+    """The cards of which one restores a photograph when no model is named: the default, then those that contend with it.
+
+    Which one, the photograph decides: :class:`restorekit.inference.Contest`. The arguments and errors are those of
+    :func:`default_card`; a quality is asked of the default alone.
+    """
+    default = default_card(task, quality, inputs)
+    needed = default.restoration_method().extra_inputs
+    others = [card for card in list_cards(task) if task in card.contends_for and card.name != default.name]
+    return [default, *(card for card in others if card.restoration_method().extra_inputs == needed)]
+
+
 def _looks_like_path(text: str) -> bool:
     return text.endswith((".toml", *_WEIGHT_SUFFIXES)) or "/" in text or os.sep in text
 

@@ -21,6 +21,7 @@ from restorekit.inference import Restoration
 from restorekit.inference.journal import FILE_NAME
 from restorekit.zoo import load_card
 from tests.cli.conftest import Run, pixels, save_photo
+from tests.tiny import write_tiny_card
 
 
 @pytest.mark.usefixtures("zoo")
@@ -134,6 +135,44 @@ def test_the_json_report_has_every_file(run: Run, card: Path) -> None:
     assert bad["status"] == "failed" and "in/bad.png" in bad["error"] and bad["device"] is None
     again = json.loads(run("infer", "-m", card, "in", "-o", "out", "--json").stdout)
     assert [file["status"] for file in again["files"]] == ["skipped", "skipped", "failed"]
+
+
+@pytest.fixture
+def rivals(zoo: Path) -> Path:
+    """The default for deblurring, and one that contends with it and changes more."""
+    rival = write_tiny_card(zoo.parent, "rival", 0.9)
+    rival.write_text('contends_for = ["deblur"]\n' + rival.read_text())
+    return rival
+
+
+def test_of_several_models_each_photograph_gets_one(run: Run, rivals: Path, photo: Path) -> None:
+    result = run("deblur", photo, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "deblur with tiny-deblur or rival" in result.stderr
+    assert "photo.png: rival finds more to take off it" in result.stderr
+    report = json.loads(result.stdout)
+    assert report["model"] == "tiny-deblur or rival" and report["files"][0]["model"] == "rival"
+    named = run("deblur", photo, "-m", rivals, "-o", "named.png")
+    assert named.exit_code == 0 and "finds more" not in named.stderr
+    assert (pixels(Path("named.png")) == pixels(Path("photo-deblurred.png"))).all()
+
+
+def test_candidates_and_maps_are_those_of_the_default(run: Run, rivals: Path, photo: Path) -> None:
+    assert rivals.is_file()
+    result = run("deblur", photo, "--candidates", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["model"] == "tiny-deblur"
+
+
+def test_a_new_contender_makes_results_out_of_date(run: Run, zoo: Path) -> None:
+    save_photo(Path("in/a.png"))
+    statuses = []
+    for _ in range(2):
+        statuses.append(json.loads(run("deblur", "in", "-o", "out", "--json").stdout)["files"][0]["status"])
+    rival = write_tiny_card(zoo.parent, "rival", 0.9)
+    rival.write_text('contends_for = ["deblur"]\n' + rival.read_text())
+    statuses.append(json.loads(run("deblur", "in", "-o", "out", "--json").stdout)["files"][0]["status"])
+    assert statuses == ["done", "skipped", "done"]
 
 
 def test_a_folder_with_a_broken_file_ends_with_one_and_names_it(run: Run, card: Path) -> None:

@@ -278,7 +278,7 @@ def test_a_card_makes_a_restorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert result.run.tiles == 4
     assert (Restorer.from_card(card, device="cpu", precision="fp32")(given).run.tiles) == 1
     whole = restore(given, path, device="cpu", precision="fp32")
-    monkeypatch.setattr("restorekit.zoo.default_card", lambda task, inputs: {"deblur": card}[task])
+    monkeypatch.setattr("restorekit.zoo.contenders", lambda task, inputs: {"deblur": [card]}[task])
     assert (restore(given, device="cpu", precision="fp32").to_array() == whole.to_array()).all()
     card.weights_path().unlink()
     with pytest.raises(CardError):

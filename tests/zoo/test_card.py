@@ -59,6 +59,7 @@ def test_how_long_it_takes_is_kept_and_told(tmp_path: Path) -> None:
         (MINIMAL + '[config]\nwidth = "8"\n', "width must be a whole number, not '8'"),
         (MINIMAL + "[config]\nn_heads = 0\n", "must be at least 1"),
         (MINIMAL + 'default_for = ["denoise"]\n[config]\n', "default_for names denoise, which tasks does not"),
+        (MINIMAL + 'contends_for = ["denoise"]\n[config]\n', "contends_for names denoise, which tasks does not"),
         (MINIMAL.replace("mine", "../mine") + "[config]\n", "cannot name a file"),
         (MINIMAL.replace('["deblur"]', "[]") + "[config]\n", "tasks names no task"),
         (MINIMAL + '[config]\n[speed]\nmegapixels = 12\nseconds = 0\nhardware = "x"\n', "seconds must be above 0"),

@@ -9,7 +9,7 @@ import pytest
 
 from restorekit.errors import CardError, UnknownNameError
 from restorekit.methods import get_method, list_methods
-from restorekit.zoo import default_card, find, list_cards, list_models, list_templates, load_card, load_network
+from restorekit.zoo import contenders, default_card, find, list_cards, list_models, list_templates, load_card, load_network
 from tests.tiny import write_other_card, write_tiny_card
 
 
@@ -63,6 +63,25 @@ def test_what_is_given_beside_the_image_chooses_too(zoo: Path) -> None:
     assert default_card("deblur", "best").name == "beta-deblur"
     assert default_card("deblur", inputs={"psf": 0}).name == "tiny-deblur"
     assert default_card("deblur", inputs=["depth"]).name == "beta-deblur"
+
+
+def test_those_that_contend_come_after_the_default(zoo: Path) -> None:
+    assert [card.name for card in contenders("deblur")] == ["beta-deblur"]
+    alpha = zoo / "alpha-deblur.toml"
+    alpha.write_text('contends_for = ["deblur"]\n' + alpha.read_text())
+    assert [card.name for card in contenders("deblur")] == ["beta-deblur", "alpha-deblur"]
+    night = write_other_card(zoo, "infwide")
+    night.write_text('contends_for = ["deblur"]\ndefault_for = ["deblur"]\n' + night.read_text())
+    assert [card.name for card in contenders("deblur")] == ["beta-deblur", "alpha-deblur"]
+    assert [card.name for card in contenders("deblur", inputs=["psf"])] == ["tiny-deblur"]
+    with pytest.raises(UnknownNameError, match="unknown task 'debulr'"):
+        contenders("debulr")
+
+
+def test_drops_have_a_model_of_their_own_under_weather_too() -> None:
+    assert [card.name for card in list_cards("weather") if "weather" in card.contends_for] == ["multi-output-deraindrop"]
+    assert [card.name for card in contenders("weather")] == ["histoformer-compact", "multi-output-deraindrop"]
+    assert [card.name for card in contenders("derain")] == ["histoformer-compact"]
 
 
 @pytest.mark.usefixtures("zoo")
