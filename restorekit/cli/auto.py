@@ -28,10 +28,14 @@ from restorekit.errors import RestoreKitError, UsageError
 if TYPE_CHECKING:
     from restorekit.cli.console import Console
     from restorekit.diagnosis import Diagnosis, Finding
+    from restorekit.images import Image
+    from restorekit.inference import Restorer
     from restorekit.inference.folder import Outcome
     from restorekit.inference.inputs import Job, Plan
 
 _HEAD = {"restorekit": __version__, "command": "auto"}
+_DROPS = "deraindrop"
+"""The verb whose model is asked whether there is anything for it to do."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,12 @@ def auto(
     console = Console(report.quiet)
     sources = _sources(inputs, outputs)
     served = {task for card in list_cards() for task in card.default_for}
+    drops = _asking(_DROPS, engine) if _DROPS in served else None
     with console.counting("looking") as progress:
         verdicts = []
         for number, source in enumerate(sources):
             progress(number, len(sources))
-            verdicts.append(_look(source, inputs.max_pixels, served))
+            verdicts.append(_look(source, inputs.max_pixels, served, drops))
     for verdict in verdicts:
         if verdict.error:
             console.complain(f"restorekit: {verdict.error}")
@@ -157,14 +162,31 @@ def _plan(suffix: str, inputs: InputOptions, outputs: OutputOptions) -> Plan:
     )
 
 
-def _look(source: Path, max_pixels: int | None, served: Collection[str]) -> Verdict:
-    """The verdict on a photograph, where the verbs in ``served`` have a model."""
+def _asking(task: str, engine: EngineOptions) -> Callable[[Image], float]:
+    """Tells how much the default model of a verb takes off a photograph; it is loaded when that is first asked."""
+    restorers: list[Restorer] = []
+
+    def ask(image: Image) -> float:
+        from restorekit.inference import Restorer, change_by
+        from restorekit.zoo import default_card
+
+        if not restorers:
+            restorers.append(Restorer.from_card(default_card(task), **engine.as_arguments()))
+        return change_by(restorers[0], image)
+
+    return ask
+
+
+def _look(
+    source: Path, max_pixels: int | None, served: Collection[str], drops: Callable[[Image], float] | None = None
+) -> Verdict:
+    """The verdict on a photograph, where the verbs in ``served`` have a model; see :func:`restorekit.diagnosis.diagnose`."""
     from restorekit import images
     from restorekit.diagnosis import diagnose
 
     try:
         limit = images.DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels or None
-        diagnosis = diagnose(images.read(source, max_pixels=limit))
+        diagnosis = diagnose(images.read(source, max_pixels=limit), drops)
     except RestoreKitError as error:
         return Verdict(source, None, error=str(error))
     findings = diagnosis.findings
@@ -278,6 +300,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
             "contrast": fall.contrast,
             "upright": fall.upright,
             "bright": fall.bright,
+            "drops": diagnosis.drops,
         }
     return {
         "input": str(verdict.source),

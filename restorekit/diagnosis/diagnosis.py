@@ -1,4 +1,4 @@
-"""What is wrong with a photograph, as far as small classical estimates can tell.
+"""What is wrong with a photograph, as far as small classical estimates can tell, and of drops a network that takes them off.
 
 The thresholds were chosen on 122 clean photographs, of which no more than an eighth may be accused, and on what
 :mod:`restorekit.degradations` makes of clean ones; ``docs/auto.md`` says how often the verdict is right, and
@@ -7,7 +7,8 @@ The thresholds were chosen on 122 clean photographs, of which no more than an ei
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from restorekit.diagnosis.blur import estimate_blur
 from restorekit.diagnosis.falling import Falling, estimate_falling
@@ -37,6 +38,8 @@ BRIGHT = (0.6, 0.3)
 """How much more bright than dark it must be everywhere for snow: without a veil, and with one."""
 CONTRAST = (0.01, 0.003)
 """How much fine structure quiet places must have for either: without a veil, and with one."""
+DROPS = 6 / 255
+"""How much a network for drops takes off a photograph, where there are some."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Finding:
     """Something wrong.
 
     Attributes:
-        kind: ``"noise"``, ``"blur"``, ``"haze"``, ``"rain"`` or ``"snow"``.
+        kind: ``"noise"``, ``"blur"``, ``"haze"``, ``"rain"``, ``"snow"`` or ``"drops"``.
         reason: what was measured, in words.
         tasks: the verbs for it, the best first.
     """
@@ -73,6 +76,7 @@ class Measure:
 
 _RAIN = Finding("rain", "upright streaks everywhere", ("derain", "weather"))
 _SNOW = Finding("snow", "bright spots everywhere", ("desnow", "weather"))
+_DROPS = Finding("drops", "drops on the glass", ("deraindrop", "weather"))
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Diagnosis:
         falling: what fine structure has in common everywhere, see :class:`~restorekit.diagnosis.falling.Falling`.
         grey: whether it has no colours.
         judged: whether the photograph is large enough for any of this.
+        drops: what a network for drops takes off it, in [0, 1]; None if it was not asked.
     """
 
     noise: float = 0.0
@@ -97,6 +102,7 @@ class Diagnosis:
     falling: Falling = field(default_factory=Falling)
     grey: bool = False
     judged: bool = True
+    drops: float | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -119,6 +125,8 @@ class Diagnosis:
             far = "" if self.veil > HAZE else " far away"
             veil = self.distant if far else self.veil
             found.append(Finding("haze", f"nothing{far} is darker than {255 * veil:.0f}/255", ("dehaze", "weather")))
+        if self.drops is not None and self.drops > DROPS:
+            found.append(_DROPS)
         return tuple(found)
 
     @property
@@ -129,6 +137,8 @@ class Diagnosis:
         fall, limit, blur = self.falling, self._noise_limit, BLUR[self._veiled]
         edges = "no edges" if self.blur is None else f"{self.blur:.2f} pixels"
         upright, bright = UPRIGHT[self._veiled], BRIGHT[self._veiled]
+        drops = self.drops or 0.0
+        asked = [Measure("what goes with drops", f"{255 * drops:.1f}/255", f"{255 * DROPS:.1f}/255", drops > DROPS)]
         return (
             Measure("noise", f"{255 * self.noise:.1f}/255", f"{255 * limit:.1f}/255", self.noise > limit),
             Measure("blur where it is sharpest", edges, f"{blur:.2f} pixels", self._blurred),
@@ -141,6 +151,7 @@ class Diagnosis:
             ),
             Measure("upright streaks", f"{fall.upright:.2f}", f"{upright:.2f}", self._falls and fall.upright > upright),
             Measure("bright spots", f"{fall.bright:.2f}", f"{bright:.2f}", self._falls and fall.bright > bright),
+            *(asked if self.drops is not None else ()),
         )
 
     @property
@@ -166,13 +177,19 @@ class Diagnosis:
         return leans and self.falling.contrast > CONTRAST[self._veiled] and self.blur is not None and not self._blurred
 
 
-def diagnose(image: Image) -> Diagnosis:
-    """Look at a photograph of any size, sample type and number of colours; what is transparent counts as any other part."""
+def diagnose(image: Image, drops: Callable[[Image], float] | None = None) -> Diagnosis:
+    """Look at a photograph of any size, sample type and number of colours; what is transparent counts as any other part.
+
+    Args:
+        image: the photograph.
+        drops: tells how much a network for drops takes off it, as :func:`restorekit.inference.change_by` does. It is asked only
+            where nothing else is found, as it takes longer than all the rest.
+    """
     if min(image.size) < SMALLEST:
         return Diagnosis(judged=False)
     small = reduced(image)
     brightness, grey = luma(small), is_grey(small)
-    return Diagnosis(
+    diagnosis = Diagnosis(
         estimate_noise(windows(image), grey=grey),
         estimate_blur(brightness),
         estimate_veil(small),
@@ -180,3 +197,6 @@ def diagnose(image: Image) -> Diagnosis:
         estimate_falling(brightness),
         grey,
     )
+    if drops is None or diagnosis.blur is None or diagnosis.findings:
+        return diagnosis
+    return replace(diagnosis, drops=drops(image))

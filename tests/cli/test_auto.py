@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from tests.cli.conftest import Run, pixels
-from tests.tiny import write_other_card
+from tests.tiny import write_other_card, write_tiny_card
 
 
 def scene(columns: int = 6) -> np.ndarray:
@@ -65,6 +65,33 @@ def test_nothing_is_done_where_nothing_is_wrong(run: Run) -> None:
         assert result.exit_code == 0, result.output
         assert "clean.png: nothing wrong is seen" in result.output
         assert "restorekit" not in result.output and files() == ["clean.png"]
+
+
+def write_dryer(folder: Path, scale: float) -> None:
+    """A default for drops that changes photographs by ``scale``."""
+    card = write_tiny_card(folder, "tiny-drops", scale)
+    card.write_text('default_for = ["deraindrop"]\n' + card.read_text().replace('"deblur"', '"deraindrop"'))
+
+
+def test_drops_are_seen_by_the_model_for_them(run: Run, both: Path) -> None:
+    write_dryer(both, 2.0)
+    clean(), noisy()
+    result = run("auto", "clean.png", "noisy.png")
+    assert result.exit_code == 0, result.output
+    assert "clean.png: drops on the glass -> deraindrop" in result.stdout
+    assert "what goes with drops" in result.stdout and "noisy.png: noise 13/255 -> denoise" in result.stdout
+    found = json.loads(run("auto", "clean.png", "noisy.png", "--json").stdout)["files"]
+    assert found[0]["verb"] == "deraindrop" and found[0]["measures"]["drops"] > 6 / 255
+    assert found[1]["measures"]["drops"] is None
+    done = run("auto", "clean.png", "--yes")
+    assert done.exit_code == 0 and Path("clean-dried.png").is_file()
+
+
+def test_what_the_model_for_drops_hardly_changes_is_dry(run: Run, both: Path) -> None:
+    write_dryer(both, 1e-3)
+    clean()
+    result = run("auto", "clean.png")
+    assert "clean.png: nothing wrong is seen" in result.stdout and "what goes with drops" in result.stdout
 
 
 @pytest.mark.usefixtures("both")

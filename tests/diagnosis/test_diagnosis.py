@@ -77,6 +77,27 @@ def test_what_was_measured_is_said_with_numbers() -> None:
     ]
 
 
+def test_a_network_for_drops_is_asked_where_nothing_else_is_found() -> None:
+    asked: list[Image] = []
+
+    def drops(image: Image) -> float:
+        asked.append(image)
+        return 0.1
+
+    wet = photograph("kitten")
+    diagnosis = diagnose(wet, drops)
+    assert asked == [wet] and diagnosis == replace(diagnose(wet), drops=0.1)
+    (finding,) = diagnosis.findings
+    assert (finding.kind, finding.reason, finding.tasks) == ("drops", "drops on the glass", ("deraindrop", "weather"))
+    assert (diagnosis.measures[-1].value, diagnosis.measures[-1].over) == ("25.5/255", True)
+    dry = diagnose(wet, lambda image: 0.02)
+    assert dry.findings == () and (dry.measures[-1].value, dry.measures[-1].over) == ("5.1/255", False)
+    asked.clear()
+    assert diagnose(degraded("kitten", "motion", 1), drops).drops is None
+    assert diagnose(Image(np.full((200, 300, 3), 128, np.uint8)), drops).drops is None  # there is nothing to see
+    assert diagnose(Image(wet.pixels[:60, :60]), drops).drops is None and asked == []
+
+
 def test_streaks_and_spots_count_only_where_something_is_and_is_sharp() -> None:
     rain = Diagnosis(falling=Falling(contrast=0.02, upright=0.4, bright=0.9))
     assert [finding.kind for finding in rain.findings] == ["rain"]
