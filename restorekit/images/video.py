@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import ImageError
 from restorekit.images.image import Image
+from restorekit.images.problems import Source
 
 VIDEO_EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 """Of files that are read as videos, lower case, with the dot."""
@@ -60,10 +61,16 @@ def count_frames(path: Path) -> int:
 
 
 class VideoReader:
-    """Single frames of a video file; quick as long as their numbers grow, as nothing is decoded twice then."""
+    """Single frames of a video file; quick as long as their numbers grow, as nothing is decoded twice then.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        max_pixels: most pixels a frame may have; None for any number.
+    """
+
+    def __init__(self, path: Path, max_pixels: int | None = None) -> None:
         self.path = path
+        self._source = Source(str(path), max_pixels)
         self._frames = read_frames(path)
         self._next = 0
 
@@ -71,7 +78,7 @@ class VideoReader:
         """Frame ``number``, from 0.
 
         Raises:
-            ImageError: if the file cannot be read, or ends before.
+            ImageError: if the file cannot be read, ends before, or has larger frames than are allowed.
         """
         if number < self._next:
             self.close()
@@ -79,6 +86,7 @@ class VideoReader:
         for frame in self._frames:
             self._next += 1
             if self._next > number:
+                self._source.check_size((frame.shape[1], frame.shape[0]))
                 return Image(frame)
         raise ImageError(f"{self.path} ends before frame {number + 1}", "Copy or download the file again")
 

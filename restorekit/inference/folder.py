@@ -299,18 +299,17 @@ class _Sources:
         self._video: VideoReader | None = None
 
     def read(self, job: Job) -> Image | LargeImage:
+        most = images.DEFAULT_MAX_PIXELS if self._options.max_pixels is None else self._options.max_pixels or None
         if job.source is not None and job.frame is not None:
             if self._video is None or self._video.path != job.source:
                 self.close()
-                self._video = VideoReader(job.source)
+                self._video = VideoReader(job.source, most)
             return self._video.frame(job.frame)
         large = self._open_large(job)
         if large is not None:
             return large
         source: Path | BinaryIO = job.source if job.source is not None else io.BytesIO(sys.stdin.buffer.read())
-        if self._options.max_pixels is None:
-            return images.read(source)
-        return images.read(source, max_pixels=self._options.max_pixels or None)
+        return images.read(source, max_pixels=most)
 
     def _open_large(self, job: Job) -> LargeImage | None:
         """The image in its file, if that is asked for or called for."""

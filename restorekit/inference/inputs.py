@@ -312,10 +312,11 @@ def _pattern(path: Path) -> tuple[Path, str]:
 def _images_in(folder: Path, recursive: bool, suffix: str, skip: Sequence[Path]) -> Iterator[_Found]:
     unreadable: list[Path] = []
     count = 0
-    elsewhere = False
+    elsewhere = films = False
     for here, names, files in walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
         names[:] = sorted(n for n in names if not n.startswith(".") and not any(_same_place(here / n, place) for place in skip))
         elsewhere = elsewhere or bool(names)
+        films = films or any(map(is_video_path, files))
         if not recursive:
             names.clear()
         paths = [here / name for name in sorted(files) if not name.startswith(".") and images.is_image_path(name)]
@@ -325,7 +326,13 @@ def _images_in(folder: Path, recursive: bool, suffix: str, skip: Sequence[Path])
     for path in unreadable:
         yield _Found(path, path.parent if path == folder else folder)  # reported when it is read, and the rest goes on
     if not count and not unreadable:
-        remedy = "Add --recursive to look into the folders in it" if elsewhere and not recursive else "Check the path"
+        remedy = "Check the path"
+        if films:
+            remedy = (
+                "Only depth takes videos, each by its name or a pattern such as '*.mp4'; for the others take the frames out first"
+            )
+        elif elsewhere and not recursive:
+            remedy = "Add --recursive to look into the folders in it"
         raise UsageError(f"no image lies in {folder}", remedy)
 
 

@@ -111,6 +111,12 @@ def test_infer_leaves_depth_to_its_verb(run: Run, photo: Path, model: Path) -> N
     assert result.exit_code == 2 and "answers with depth, and not with a photograph. Use `restorekit depth" in result.stderr
 
 
+def test_a_limit_of_pixels_holds_for_frames(run: Run, film: Path, model: Path) -> None:
+    result = run("depth", "-m", model, film, "-o", "out", "--max-pixels", "100")
+    assert result.exit_code == 1 and "raise the limit with --max-pixels" in result.stderr
+    assert not list(Path("out").glob("*.png"))
+
+
 def test_a_bad_video_fails_alone(run: Run, photo: Path, model: Path) -> None:
     Path("bad.mp4").write_bytes(b"no film")
     result = run("depth", "-m", model, "bad.mp4", photo, "-o", "out")

@@ -188,6 +188,12 @@ def test_an_input_named_twice_is_done_once(tree: Tree) -> None:
     assert len(made) == 2
 
 
+def test_a_folder_of_videos_says_how_they_are_named(tree: Tree) -> None:
+    tree("films/a.mp4")
+    with pytest.raises(UsageError, match=r"no image lies in films. Only depth takes videos, each by its name or a pattern"):
+        planned("films")
+
+
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [
