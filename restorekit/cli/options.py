@@ -279,9 +279,19 @@ class TileOptions(DeviceOptions):
         ),
     ] = None
 
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Tiles to run at once; by default as many as memory allows on a GPU, and one elsewhere.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+
     def as_arguments(self) -> dict[str, Any]:
         """The options as :class:`restorekit.Restorer` takes them."""
-        tiles = {"tile": self.tile, "overlap": self.overlap, "memory": self.memory}
+        tiles = {"tile": self.tile, "overlap": self.overlap, "memory": self.memory, "batch": self.batch}
         return {**super().as_arguments(), **tiles, "provider": self.provider}
 
 

@@ -51,9 +51,14 @@ class Backend(Protocol):
         """How many tiles to start before the answer of the first is asked for; 0 where a tile keeps this process busy."""
         ...
 
+    @property
+    def batches(self) -> bool:
+        """Whether it takes several tiles of one size at once."""
+        ...
+
     def run(self, tile: FloatArray, **extras: FloatArray) -> dict[str, FloatArray]:
-        """The named maps ``(1, C, h, w)``, float32, of a tile ``(1, 3, h, w)``, float32, RGB in [0, 1], of any size; ``extras``
-        are what the network needs beside it.
+        """The named maps ``(N, C, h, w)``, float32, of tiles ``(N, 3, h, w)``, float32, RGB in [0, 1], of any size; ``extras``
+        are what the network needs beside them. N is 1 where it takes no batches.
 
         Raises:
             MemoryError: if the device has no room for a tile of this size.
@@ -88,6 +93,7 @@ class TorchBackend:
     """
 
     uses_torch = True
+    batches = True
 
     def __init__(
         self, method: Method[Any], network: nn.Module, device: torch.device, precision: Precision, compiled: bool = False

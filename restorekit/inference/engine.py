@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
-from itertools import product
+from itertools import groupby, islice, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from restorekit.inference.backend import Backend
 
 FloatArray = NDArray[np.float32]
+_MOST_AT_ONCE = 8  # more of them keep a GPU no busier
+
 Progress = Callable[[int, int], None]
 """Called with the tiles done and the tiles there are; starts again from 0 if an image has to be run again."""
 
@@ -44,9 +46,12 @@ class Engine:
         measured: bytes a pixel of a tile takes on a CPU, by precision, where that was measured for this very network.
         tiling: how images are cut; None for what the method says.
         size: rows and columns that every tile must have; None where any will do.
+        batch: tiles that are run at once; None for as many as memory allows on CUDA, where small ones leave most of the device
+            idle, and one elsewhere.
 
     Attributes:
-        budget: bytes that a tile of the last image was allowed to take; None for no limit.
+        budget: bytes that tiles of the last image were allowed to take; None for no limit.
+        at_once: how many of them were run at once.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Engine:
         measured: Mapping[str, int] | None = None,
         tiling: Tiling | None = None,
         size: tuple[int, int] | None = None,
+        batch: int | None = None,
     ) -> None:
         self.method = method
         self.config = config
@@ -72,7 +78,9 @@ class Engine:
         self.measured = measured or {}
         self._max_side = max_side
         self._ignores_memory = max_side is not None and memory is None
+        self._batch = batch
         self.budget: int | None = None
+        self.at_once = 1
 
     def extras(self) -> frozenset[str]:
         """The names of what the method's predictions hold besides the image."""
@@ -98,6 +106,7 @@ class Engine:
         beside = {**self._measure(canvas.picture), **(extras or {})}
         while True:
             plan = self._plan(canvas.picture)
+            self.at_once = self._tiles_at_once(plan)
             try:
                 self._run(canvas, plan, progress, beside)
                 return plan
@@ -105,7 +114,13 @@ class Engine:
                 failure = "memory"
             except _NotFiniteError:
                 failure = "numbers"
-            if failure == "memory":
+            if failure == "memory" and self.at_once > 1:
+                self.backend.release()
+                self._batch = self.at_once // 2
+                note(
+                    f"not enough memory on {self.backend.device} for {self.at_once} tiles at once: {self._batch} is the most now"
+                )
+            elif failure == "memory":
                 self.backend.release()
                 self._max_side = self._halved(plan)
                 height, width = plan.tile
@@ -136,8 +151,16 @@ class Engine:
         pixels = None
         if not (self._ignores_memory or self.tiling.whole):
             budget = tile_budget(self.backend.device, self.memory)
-            self.budget, pixels = budget.bytes, budget.largest_tile(self.bytes_per_pixel)
+            self.budget, pixels = budget.bytes, budget.largest_tile(self.bytes_per_pixel) // (self._batch or 1)
         return plan_tiles(size, self.tiling, max_side=self._max_side, max_pixels=pixels, overlap=self.overlap)
+
+    def _tiles_at_once(self, plan: Plan) -> int:
+        if not self.backend.batches:
+            return 1
+        if self._batch is not None or self.backend.device.type != "cuda":
+            return min(self._batch or 1, plan.tiles)
+        room = tile_budget(self.backend.device, self.memory).largest_tile(self.bytes_per_pixel)
+        return max(1, min(_MOST_AT_ONCE, plan.tiles, room // (plan.tile[0] * plan.tile[1])))
 
     def _halved(self, plan: Plan) -> int:
         """The longest side of a tile after ``plan`` did not fit into memory."""
@@ -190,12 +213,14 @@ class Engine:
     def _tiles(self, picture: images.Image | images.LargeImage, plan: Plan, extras: Extras) -> Iterator[dict[str, FloatArray]]:
         """The maps ``(C, h, w)`` of each tile in the plan's order. As many more are started as the backend wants to have."""
         waiting: deque[Callable[[], dict[str, FloatArray]]] = deque()
-        for row, column in product(plan.rows, plan.columns):
-            waiting.append(self.backend.start(_cut(picture, row, column), **extras))
+        for group in _alike(product(plan.rows, plan.columns), self.at_once):
+            tiles = np.concatenate([_cut(picture, row, column) for row, column in group])
+            beside = {name: values.repeat(len(group), axis=0) for name, values in extras.items()}
+            waiting.append(self.backend.start(tiles, **beside))
             if len(waiting) > self.backend.ahead:
-                yield _finite(waiting.popleft()())
+                yield from _finite(waiting.popleft()())
         while waiting:
-            yield _finite(waiting.popleft()())
+            yield from _finite(waiting.popleft()())
 
     def _anchor(self, picture: images.Image | images.LargeImage, plan: Plan, extras: Extras) -> Anchor | None:
         """What tiles are to agree with; None where they need not, or do."""
@@ -203,7 +228,7 @@ class Engine:
             return None
         longest = self._max_side if self._size is None else min(self._size)
         copy = reduced(picture, reduced_size(plan, self.tiling.multiple, longest), band=plan.tile[0])
-        return Anchor(_finite(self.backend.run(_uncut(copy), **extras)), plan.size, self.tiling.anchor)
+        return Anchor(_finite(self.backend.run(_uncut(copy), **extras))[0], plan.size, self.tiling.anchor)
 
     def _finish(self, maps: Mapping[str, FloatArray]) -> Prediction:
         if not self.backend.uses_torch:
@@ -219,14 +244,21 @@ class _NotFiniteError(Exception):
     """A tile's result holds infinities or what is not a number."""
 
 
-def _finite(maps: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """A tile's maps ``(1, C, h, w)`` as ``(C, h, w)``; :class:`_NotFiniteError` if they are not all finite."""
+def _alike(tiles: Iterable[tuple[Span, Span]], most: int) -> Iterator[list[tuple[Span, Span]]]:
+    """Tiles one after the other that have one size, up to ``most`` of them."""
+    for _, same in groupby(tiles, lambda tile: tuple(span.stop - span.start for span in tile)):
+        while group := list(islice(same, most)):
+            yield group
+
+
+def _finite(maps: Mapping[str, FloatArray]) -> list[dict[str, FloatArray]]:
+    """The maps ``(N, C, h, w)`` of each of N tiles, ``(C, h, w)``; :class:`_NotFiniteError` if they are not all finite."""
     for values in maps.values():
         with np.errstate(invalid="ignore", over="ignore"):
             total = values.sum()  # not finite if one term is not, and takes no memory
         if not np.isfinite(total):
             raise _NotFiniteError
-    return {name: values[0] for name, values in maps.items()}
+    return [dict(zip(maps, tile, strict=True)) for tile in zip(*maps.values(), strict=True)]
 
 
 def _cut(picture: images.Image | images.LargeImage, row: Span, column: Span) -> FloatArray:

@@ -72,6 +72,7 @@ class OnnxBackend:
     """
 
     uses_torch = False
+    batches = False  # graphs are exported for one image
     ahead = 0
 
     def __init__(self, path: Path, provider: str = "auto", threads: int | None = None) -> None:

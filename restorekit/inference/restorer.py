@@ -60,13 +60,14 @@ class Restorer:
         memory: bytes a tile may take on the device; None for a safe part of what is free.
         measured: bytes a pixel of a tile takes on a CPU, by precision, where that is known better than the method declares it.
         compiled: whether PyTorch makes one program of the network first, which takes minutes for each new size of tile.
+        batch: tiles that are run at once; None for as many as memory allows on CUDA, and one elsewhere.
         views: 2 for the mean of what the network says of an image and of its mirror image, 4 for these upside down too: a little
             better, in so many times the time.
         name: what to call it.
 
     Raises:
         UnknownNameError: for a device or precision nobody knows.
-        SettingError: for one this machine does not have, or for a tile, overlap, memory or views that cannot be right.
+        SettingError: for one this machine does not have, or for a tile, overlap, memory, batch or views that cannot be right.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Restorer:
         memory: int | None = None,
         measured: Mapping[str, int] | None = None,
         compiled: bool = False,
+        batch: int | None = None,
         views: int = 1,
         name: str = "",
     ) -> None:
@@ -102,13 +104,16 @@ class Restorer:
                 tile = min(tile or longest, longest)
         else:
             tiling = method.tiling(config)
-        for setting, value, least in (("tile", tile, least_side(tiling, 0)), ("overlap", overlap, 0), ("memory", memory, 1)):
+        bounds = (("tile", tile, least_side(tiling, 0)), ("overlap", overlap, 0), ("memory", memory, 1), ("batch", batch, 1))
+        for setting, value, least in bounds:
             if value is not None and value < least:
                 raise SettingError(f"{setting} must be at least {least} for {self.name}, not {value}")
         if tile is not None and overlap is not None and tile < least_side(tiling, overlap):
             raise no_room(overlap, tiling, tile)
-        if tiling.whole and (tile is not None or overlap is not None):
-            raise SettingError(f"{method.name} sees images whole, and takes no tile or overlap", "Leave them out")
+        if tiling.whole and (tile, overlap, batch) != (None, None, None):
+            raise SettingError(f"{method.name} sees images whole, and takes no tile, overlap or batch", "Leave them out")
+        if batch not in (None, 1) and isinstance(network, OnnxBackend):
+            raise SettingError("ONNX Runtime takes one tile at a time", "Leave out the batch, or take the backend torch")
         check_views(views)
         backend = _backend(method, network, device, precision, compiled)
         if views > 1:
@@ -123,6 +128,7 @@ class Restorer:
             measured=measured,
             tiling=tiling,
             size=size,
+            batch=batch,
         )
         self._lock = threading.RLock()  # progress may ask for what the method gives
         self._extras: frozenset[str] | None = None
@@ -139,6 +145,7 @@ class Restorer:
         memory: int | None = None,
         backend: str = "auto",
         provider: str = "auto",
+        batch: int | None = None,
         views: int = 1,
     ) -> Restorer:
         """A restorer for a model of the zoo, or for the card at a path; the options are those of :class:`Restorer`.
@@ -166,6 +173,7 @@ class Restorer:
             memory=memory,
             measured=None if card.memory is None else card.memory.bytes_per_pixel,
             compiled=backend == "compiled",
+            batch=batch,
             views=views,
             name=card.name,
         )
@@ -309,9 +317,10 @@ class Restorer:
             tiles=0 if plan is None else plan.tiles,
             seconds=seconds,
             notes=tuple(notes),
-            memory=0 if plan is None else plan.tile[0] * plan.tile[1] * self._engine.bytes_per_pixel,
+            memory=0 if plan is None else plan.tile[0] * plan.tile[1] * self._engine.bytes_per_pixel * self._engine.at_once,
             budget=None if plan is None else self._engine.budget,
             model=self.name,
+            batch=self._engine.at_once if cut else 1,
         )
 
 

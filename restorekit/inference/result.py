@@ -31,9 +31,10 @@ class Run:
         tiles: how many tiles there were; 0 if the network did not run, as at strength 0.
         seconds: from the image in memory to the result in memory.
         notes: what did not go as asked, one sentence each: a tile halved, a precision raised.
-        memory: bytes the network was planned to take on its device for a tile, or for the image if it ran whole.
+        memory: bytes the network was planned to take on its device for the tiles that ran at once, or for the whole image.
         budget: bytes it was allowed to take; None for no limit.
         model: the name of the model.
+        batch: how many tiles ran at once.
     """
 
     device: str
@@ -46,12 +47,14 @@ class Run:
     memory: int = 0
     budget: int | None = None
     model: str = ""
+    batch: int = 1
 
     def __str__(self) -> str:
         if self.tile is None:
             how = "whole" if self.tiles else "untouched"
         else:
             how = f"{self.tiles} tiles of {self.tile[1]}x{self.tile[0]} overlapping by {self.overlap}"
+            how += f", {self.batch} at once" if self.batch > 1 else ""
         if self.memory:
             how += f" in {_size(self.memory)}"
         return f"{self.device}, {self.precision}, {how}, {self.seconds:.1f} s"

@@ -87,11 +87,14 @@ def test_options_reach_the_engine(run: Run, photo: Path, card: Path, monkeypatch
         "8",
         "--memory",
         "1.5GiB",
+        "--batch",
+        "2",
         "--strength",
         "0.25",
     ]
     assert run("infer", "-m", card, photo, *arguments).exit_code == 0
-    expected = {"device": "cpu", "precision": "fp32", "tile": 64, "overlap": 8, "memory": 3 * 2**29, "strength": 0.25}
+    expected = {"device": "cpu", "precision": "fp32", "tile": 64, "overlap": 8, "memory": 3 * 2**29, "batch": 2}
+    expected["strength"] = 0.25
     assert {name: seen[name] for name in expected} == expected
 
 

@@ -62,7 +62,7 @@ def test_too_little_memory_for_the_whole_is_an_error_at_once() -> None:
 
 @pytest.mark.parametrize("options", [{"tile": 64}, {"overlap": 8}])
 def test_a_tile_for_what_must_be_whole_is_refused(options: dict[str, int]) -> None:
-    with pytest.raises(SettingError, match="whole-mean sees images whole, and takes no tile or overlap"):
+    with pytest.raises(SettingError, match="whole-mean sees images whole, and takes no tile, overlap or batch"):
         Restorer(WholeMean(), 0, WholeMean().build(0), device="cpu", **options)
 
 
