@@ -27,7 +27,13 @@ class DegradationOptions:
     """What shall go wrong."""
 
     kind: Annotated[
-        str, typer.Option(metavar="KIND", help=f"What goes wrong: {KINDS}; or several, as rain+haze.", rich_help_panel=PANEL)
+        str,
+        typer.Option(
+            metavar="KIND",
+            help=f"What goes wrong: {KINDS}; or several: 'rain+haze' one after the other, 'rain | snow' either, 'motion > rain' "
+            "rain in photographs that are blurred already.",
+            rich_help_panel=PANEL,
+        ),
     ] = "motion"
     seed: Annotated[
         int,
@@ -68,9 +74,13 @@ def register(app: typer.Typer) -> None:
 def degrade(inputs: InputOptions, outputs: OutputOptions, choice: DegradationOptions, report: ReportOptions) -> None:
     """Degrade the inputs."""
     from restorekit.cli.batches import Work, run_batch
+    from restorekit.cli.console import Console
     from restorekit.settings import override
 
     table = override({}, choice.assignments or [])
+    if ">" in choice.kind and not choice.pairs:
+        note = f"'{choice.kind}' is to be undone to what the photographs were before the last of it: --pairs writes that too"
+        Console(report.quiet).say(note)
     settings = {"kind": choice.kind, "seed": choice.seed, "settings": table}
     work = Work("degrade", None, settings, lambda view: _degrader(choice, table))
     run_batch(work, _plan(inputs, outputs, choice), inputs, outputs, report)

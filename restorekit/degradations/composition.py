@@ -65,7 +65,8 @@ class Alternatives:
 class Kept:
     """A degradation of photographs that have gone wrong already, and are to stay as they are apart from it.
 
-    A network that takes reflections off is not to sharpen what is behind the glass, nor to take softness for a reflection.
+    A network that takes reflections off is not to sharpen what is behind the glass, nor to take softness for a reflection. Pairs
+    have no extras.
 
     Args:
         before: what has gone wrong with the targets.
@@ -79,4 +80,5 @@ class Kept:
 
     def __call__(self, clean: Tensor, generator: Generator) -> Pair:
         """Make pairs of ``(B, 3, H, W)`` from ``(B, 3, H + 2 margin, W + 2 margin)``."""
-        return self.then(self.before(clean, generator).input, generator)
+        pair = self.then(self.before(clean, generator).input, generator)
+        return Pair(pair.input, pair.target)

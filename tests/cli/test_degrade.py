@@ -136,3 +136,13 @@ def test_hostile_options(run: Run, photos: list[Path], arguments: list[str], mes
     result = run("degrade", photos[0], "-o", "out.png", *arguments)
     assert result.exit_code == 2 and message in result.stderr
     assert not Path("out.png").exists()
+
+
+def test_what_is_not_to_be_undone_is_in_the_pairs(run: Run, photo: Path) -> None:
+    arguments = ["degrade", photo, "--kind", "motion > untouched", "--set", "motion.length=[12,12]"]
+    alone = run(*arguments, "-o", "alone.png")
+    assert alone.exit_code == 0 and "--pairs writes that too" in alone.stderr
+    both = run(*arguments, "--pairs", "-o", "out")
+    assert both.exit_code == 0 and "--pairs" not in both.stderr
+    given, target = (pixels(Path("out", side, "photo.png")).astype(int) for side in ("input", "target"))
+    assert abs(given - target).mean() < 3 < abs(target - pixels(photo)).mean()
