@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from restorekit.cli.options import parse_bytes
+from restorekit.devices import peak_memory
 from restorekit.images.atomic import replacing
 from restorekit.inference.measuring import apart, example_inputs
-from restorekit.inference.memory import peak_memory
 from restorekit.zoo import Card, MemoryEntry, list_models, load_card, load_network
 
 if TYPE_CHECKING:

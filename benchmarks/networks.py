@@ -25,8 +25,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from restorekit.devices import peak_memory
 from restorekit.inference.measuring import ENOUGH_SECONDS, apart
-from restorekit.inference.memory import peak_memory
 from restorekit.methods import get_method, list_methods
 
 log = Console(stderr=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from restorekit.errors import SettingError, UnknownNameError
@@ -99,3 +101,22 @@ def _cuda_hint() -> str:
     import torch
 
     return ", or install a PyTorch built for CUDA" if torch.version.cuda is None and torch.version.hip is None else ""
+
+
+def peak_memory(device: torch.device | None = None) -> int:
+    """The most memory this process ever had, in bytes; on a CUDA ``device`` what its tensors had there."""
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    if sys.platform == "linux":  # where a new process inherits what rusage says of its parent
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        if "VmHWM" in status:
+            return 1024 * int(status["VmHWM"].split()[0])
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -106,3 +108,13 @@ def test_native_bf16_in_older_torch(monkeypatch: pytest.MonkeyPatch, amx: bool, 
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert cpu_has_bf16() is False
+
+
+def test_the_peak_grows_with_what_is_taken_and_is_not_the_parents() -> None:
+    code = (
+        "from restorekit.devices import peak_memory; before = peak_memory(); bytearray(100_000_000)\nprint(before, peak_memory())"
+    )
+    ballast = bytearray(b"1") * 300_000_000
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < len(ballast) and 90_000_000 < after - before < 150_000_000

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from restorekit.devices import peak_memory
 from restorekit.errors import OutOfMemoryError, RestoreKitError
-from restorekit.inference.memory import peak_memory
 from restorekit.zoo import Card, load_card, write_card
 
 T = TypeVar("T")

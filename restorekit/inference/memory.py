@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,19 +67,6 @@ def _free_here() -> int:
     available = int(psutil.virtual_memory().available)
     headroom = container_headroom()
     return available if headroom is None else min(available, headroom)
-
-
-def peak_memory() -> int:
-    """The most memory this process ever had, in bytes."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    if sys.platform == "linux":  # where a new process inherits what rusage says of its parent
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        if "VmHWM" in status:
-            return 1024 * int(status["VmHWM"].split()[0])
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def container_headroom(groups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:

@@ -14,14 +14,13 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
-from restorekit.devices import cpu_has_bf16, resolve_device, resolve_precision
+from restorekit.devices import cpu_has_bf16, peak_memory, resolve_device, resolve_precision
 from restorekit.errors import CheckpointError, SettingError
 from restorekit.methods import Method, get_method
 from restorekit.training import checkpoint, idle
 from restorekit.training.checkpoint import Progress
 from restorekit.training.learner import Learner
 from restorekit.training.log import CurveLog
-from restorekit.training.memory import peak_memory
 from restorekit.training.recipe import Recipe
 from restorekit.training.report import Reporter
 from restorekit.training.result import training_facts, write_result
