@@ -16,7 +16,6 @@ from restorekit.diagnosis import Diagnosis, Falling, diagnose
 from restorekit.images import Image
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not part of this distribution")
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "noise": {"iso": [6400.0, 12800.0], "full_well": [6000.0, 20000.0], "jpeg_probability": 0.0},

@@ -134,7 +134,6 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     assert problems_of(lambda: find_pairs(tmp_path, empty)) == f"{empty} holds no images"
 
 
-@pytest.mark.skipif(not QUALITY.is_file(), reason="the benchmarks are not part of this distribution")
 def test_the_benchmark_of_quality_names_what_does_not_pair(tmp_path: Path) -> None:
     for name in ("r/a.png", "r/b.png", "t/a.jpg"):
         save(tmp_path / name)
