@@ -13,7 +13,6 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,11 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from restorekit import Restorer, images
+from restorekit import images
 from restorekit.data import find_images
 from restorekit.degradations import degrade_photograph, get_degradation
 from restorekit.diagnosis import diagnose
-from restorekit.inference import change_by
-from restorekit.zoo import default_card
+from restorekit.inference import taken_off_by
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 KINDS = ("noise", "motion", "haze", "rain", "snow", "raindrop", "reflection")
@@ -36,13 +34,11 @@ STRONG = 4 / 255
 """Noise that anybody sees."""
 
 
-@cache
-def dryer() -> Restorer:
-    return Restorer.from_card(default_card("deraindrop"))
+drops = taken_off_by("deraindrop")
 
 
 def verb_for(image: images.Image) -> str:
-    findings = diagnose(image, lambda image: change_by(dryer(), image)).findings
+    findings = diagnose(image, drops).findings
     return findings[0].tasks[0] if findings else CLEAN
 
 

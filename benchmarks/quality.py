@@ -31,7 +31,6 @@ from restorekit.degradations import get_degradation
 from restorekit.errors import CardError, UnknownNameError
 from restorekit.evaluation import (
     INPUT,
-    Answer,
     Gallery,
     Report,
     Sample,
@@ -40,6 +39,7 @@ from restorekit.evaluation import (
     evaluate_samples,
     find_pairs,
     from_baseline,
+    from_contest,
     from_restorer,
     report_page,
     write_text,
@@ -212,8 +212,7 @@ def subject(cards: Sequence[Card], **options: Any) -> Subject:
     """What a verb restores with."""
     if len(cards) == 1:
         return from_restorer(Restorer.from_card(cards[0], **options))
-    contest = Contest.from_cards(cards, **options)
-    return Subject(contest.name, lambda sample: Answer(contest(sample.image).image))
+    return from_contest(Contest.from_cards(cards, **options))
 
 
 def parse() -> argparse.Namespace:
@@ -247,13 +246,14 @@ def main() -> None:
     clean = arguments.clean or ([] if arguments.pairs else example_photographs())
     results: dict[str, Report] = {}
 
-    def measure(card: Card, title: str, samples: Iterator[Sample], subjects: Sequence[Subject]) -> Report:
+    def measure(title: str, samples: Iterator[Sample], subjects: Sequence[Subject]) -> Report:
         gallery = Gallery() if arguments.report else None
         report = evaluate_samples(samples, subjects, gallery=gallery)
-        results[f"{card.name}: {title}"] = report
+        model = subjects[1].name
+        results[f"{model}: {title}"] = report
         if gallery is not None:
-            name = f"{card.name}-{title}".replace(", ", "-").replace(" ", "-")
-            write_text(report_page(report, gallery.show(), title=f"{card.name}: {title}"), arguments.report / f"{name}.html")
+            name = f"{model}-{title}".replace(", ", "-").replace(" ", "-")
+            write_text(report_page(report, gallery.show(), title=f"{model}: {title}"), arguments.report / f"{name}.html")
         return report
 
     for task, (card, *others) in cards(arguments.model, arguments.task, console):
@@ -266,15 +266,15 @@ def main() -> None:
             own = {"kernels": list(map(str, arguments.kernels))}
             trials = tuple(replace(trial, settings={**trial.settings, **own}) for trial in trials)
         for trial in trials if clean else ():
-            report = measure(card, trial.name, degraded(trial, clean, recipe, arguments.seed), subjects)
+            report = measure(trial.name, degraded(trial, clean, recipe, arguments.seed), subjects)
             for line in rows(trial.name, report):
                 table.add_row(*line)
         if alone := TASKS[task].leaves_alone if clean else "":
-            for line in rows_alone(alone, measure(card, alone, untouched(clean), subjects[:2])):
+            for line in rows_alone(alone, measure(alone, untouched(clean), subjects[:2])):
                 table.add_row(*line)
         if arguments.pairs:
             title = str(arguments.pairs[0])
-            for line in rows(title, measure(card, title, pairs(*arguments.pairs), subjects)):
+            for line in rows(title, measure(title, pairs(*arguments.pairs), subjects)):
                 table.add_row(*line)
     Console(width=180).print(table)
     if arguments.json:

@@ -22,14 +22,13 @@ from restorekit.cli.options import (
     ReportOptions,
     command,
 )
-from restorekit.cli.verbs import VERBS, choose_card, suffix_of
+from restorekit.cli.verbs import VERBS, choose_cards, suffix_of
 from restorekit.errors import RestoreKitError, UsageError
 
 if TYPE_CHECKING:
     from restorekit.cli.console import Console
     from restorekit.diagnosis import Diagnosis, Finding
     from restorekit.images import Image
-    from restorekit.inference import Restorer
     from restorekit.inference.folder import Outcome
     from restorekit.inference.inputs import Job, Plan
 
@@ -107,12 +106,15 @@ def auto(
 ) -> None:
     """Look at the inputs, tell, and restore them if asked to."""
     from restorekit.cli.console import Console, print_json, print_tables
+    from restorekit.inference import taken_off_by
     from restorekit.zoo import list_cards
 
     console = Console(report.quiet)
     sources = _sources(inputs, outputs)
     served = {task for card in list_cards() for task in card.default_for}
-    drops = _asking(_DROPS, engine) if _DROPS in served else None
+    # the windows are small whatever tiles there will be
+    asked = {"device": engine.device, "precision": engine.precision.value}
+    drops = taken_off_by(_DROPS, **asked) if _DROPS in served else None
     with console.counting("looking") as progress:
         verdicts = []
         for number, source in enumerate(sources):
@@ -162,24 +164,7 @@ def _plan(suffix: str, inputs: InputOptions, outputs: OutputOptions) -> Plan:
     )
 
 
-def _asking(task: str, engine: EngineOptions) -> Callable[[Image], float]:
-    """Tells how much the default model of a verb takes off a photograph; it is loaded when that is first asked."""
-    restorers: list[Restorer] = []
-
-    def ask(image: Image) -> float:
-        from restorekit.inference import Restorer, change_by
-        from restorekit.zoo import default_card
-
-        if not restorers:
-            restorers.append(Restorer.from_card(default_card(task), **engine.as_arguments()))
-        return change_by(restorers[0], image)
-
-    return ask
-
-
-def _look(
-    source: Path, max_pixels: int | None, served: Collection[str], drops: Callable[[Image], float] | None = None
-) -> Verdict:
+def _look(source: Path, max_pixels: int | None, served: Collection[str], drops: Callable[[Image], float] | None) -> Verdict:
     """The verdict on a photograph, where the verbs in ``served`` have a model; see :func:`restorekit.diagnosis.diagnose`."""
     from restorekit import images
     from restorekit.diagnosis import diagnose
@@ -187,6 +172,8 @@ def _look(
     try:
         limit = images.DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels or None
         diagnosis = diagnose(images.read(source, max_pixels=limit), drops)
+    except UsageError:  # of the engine's options, not of this photograph
+        raise
     except RestoreKitError as error:
         return Verdict(source, None, error=str(error))
     findings = diagnosis.findings
@@ -261,7 +248,7 @@ def _restore(
     from restorekit.cli.adapt import AdaptOptions
     from restorekit.cli.console import outcome_as_json, print_json
     from restorekit.cli.restore import ModelOptions, restore_some
-    from restorekit.inference import Restorer
+    from restorekit.inference import Contest
     from restorekit.inference.folder import exit_code
 
     for verdict in verdicts:
@@ -271,7 +258,7 @@ def _restore(
     groups = _groups(verdicts)
     if len(groups) > 1:  # what cannot be right is to be refused before the first of them begins
         for task in groups:
-            Restorer.from_card(choose_card(task, None, choice.quality), **engine.as_arguments())
+            Contest.from_cards(choose_cards(task, None, choice.quality), **engine.as_arguments())
     for task, sources in groups.items():
         model = ModelOptions(quality=choice.quality)
         done = restore_some(task, inputs, outputs, model, AdaptOptions(), engine, report, _among(sources))

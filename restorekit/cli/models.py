@@ -85,7 +85,7 @@ def show_model(options: ShowOptions) -> None:
 def as_json(card: Card) -> dict[str, Any]:
     """The card as in its file, and where that is; null for a template."""
     path = None if card.is_template else str(card.path)
-    return {**card.to_table(), "default_for": list(card.default_for), "card": path}
+    return {**card.to_table(), "default_for": list(card.default_for), "contends_for": list(card.contends_for), "card": path}
 
 
 def _print_table(cards: list[Card]) -> None:
@@ -95,11 +95,14 @@ def _print_table(cards: list[Card]) -> None:
     for card in cards:
         size = f"{card.weights.bytes / 2**20:.1f}" if card.weights else ""
         given = " --kernel" if "psf" in card.restoration_method().extra_inputs else ""
-        tasks = ", ".join(f"{task}{given} *" if task in card.default_for else f"{task}{given}" for task in card.tasks)
+        marks = dict.fromkeys(card.contends_for, " +") | dict.fromkeys(card.default_for, " *")
+        tasks = ", ".join(f"{task}{given}{marks.get(task, '')}" for task in card.tasks)
         tasks += f" ({card.quality})" if card.quality else ""
         score = _score(card.scores[0]) if card.scores else "untrained" if card.is_template else ""
         table.add_row(card.name, tasks, card.method, size, score, card.summary)
     footnotes = ["\n* chosen when no model is named"]
+    if any(card.contends_for for card in cards):
+        footnotes.append("+ chosen in its place for a photograph that it finds more to take off")
     if any(card.is_template for card in cards):
         footnotes.append(f"untrained: {_UNTRAINED}")
     print_tables(table, *footnotes)
@@ -117,6 +120,7 @@ def _print_card(card: Card) -> None:
         "What it is": card.summary,
         "For": ", ".join(card.tasks),
         "Default for": ", ".join(card.default_for),
+        "Contends for": ", ".join(card.contends_for),
         "Quality": card.quality,
         "Method": f"{card.method}: {method.paper.title} ({method.paper.venue} {method.paper.year}), {method.paper.url}",
         "Configuration": _pairs(card.config),

@@ -23,7 +23,7 @@ from restorekit.cli.options import (
     command,
     complete_model,
 )
-from restorekit.cli.verbs import VERBS, choose_card, suffix_of, views_for
+from restorekit.cli.verbs import VERBS, choose_cards, suffix_of, views_for
 from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -182,7 +182,10 @@ def restore_some(
     from restorekit.inference.inputs import plan
 
     adapt.check()
-    card = choose_card(task, choice.model, choice.quality, inputs=choice.given(), fresh=adapt.from_scratch)
+    cards = choose_cards(task, choice.model, choice.quality, inputs=choice.given(), fresh=adapt.from_scratch)
+    if adapt.adapt or choice.candidates or choice.maps():  # which not all of them give
+        cards = cards[:1]
+    card = cards[0]
     if card.tasks == ("depth",):
         raise UsageError(
             f"model '{card.name}' answers with depth, and not with a photograph", f"Use `restorekit depth --model {card.name}`"
@@ -199,8 +202,7 @@ def restore_some(
     )
     jobs = replace(jobs, jobs=tuple(filter(pick, jobs.jobs)))
     extras = _read_extras(card, choice)
-    strips = _strips(card, choice)
-    cards = _contenders(task, card, choice, adapt)
+    strips = _strips(cards, choice)
     steps, sources = adapt.steps(ADAPT_STEPS), _sources(jobs) if adapt.adapt else []
     settings = _fingerprint(cards, choice, extras, engine) | adapt.fingerprint(steps, [str(path) for path in sources])
 
@@ -219,15 +221,6 @@ def restore_some(
         return do_batch(work, jobs, inputs, outputs, report)
 
 
-def _contenders(task: str | None, card: Card, choice: ModelOptions, adapt: AdaptOptions) -> list[Card]:
-    """The models of which each photograph takes one: several where none was named, and nothing but the answer is wanted."""
-    from restorekit.zoo import contenders
-
-    if task is None or choice.model is not None or adapt.adapt or choice.candidates or choice.maps():
-        return [card]
-    return contenders(task, choice.quality.value if choice.quality else "", choice.given())
-
-
 def _sources(jobs: Plan) -> list[Path]:
     """The photographs to learn from."""
     sources = [job.source for job in jobs.jobs if job.source is not None]
@@ -236,13 +229,14 @@ def _sources(jobs: Plan) -> list[Path]:
     return sources
 
 
-def _strips(card: Card, choice: ModelOptions) -> bool | None:
-    """Whether images may stay in their files: not if more than the answer is wanted, or if the method sees images whole."""
+def _strips(cards: Sequence[Card], choice: ModelOptions) -> bool | None:
+    """Whether images may stay in their files: not if more than the answer is wanted, or if a method sees images whole."""
     more = choice.candidates or bool(choice.maps())
-    whole = card.restoration_method().tiling(card.parsed_config()).whole
+    whole = [card.name for card in cards if card.restoration_method().tiling(card.parsed_config()).whole]
     if choice.strips and (more or whole):
         reason = "sees images whole" if whole else "gives the answer alone in strips"
-        raise UsageError(f"model '{card.name}' {reason}", "Leave out --strips, or what is wanted besides the answer")
+        name = (whole or [cards[0].name])[0]
+        raise UsageError(f"model '{name}' {reason}", "Leave out --strips, or what is wanted besides the answer")
     return False if more or whole else choice.strips
 
 

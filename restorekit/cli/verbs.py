@@ -87,6 +87,18 @@ def choose_card(
     return card
 
 
+def choose_cards(
+    task: str | None, name: str | None, quality: Quality | None = None, *, inputs: Collection[str] = (), fresh: bool = False
+) -> list[Card]:
+    """The card that was named, or those of a verb of which each photograph gets one; see :func:`choose_card`."""
+    from restorekit.zoo import contenders
+
+    card = choose_card(task, name, quality, inputs=inputs, fresh=fresh)
+    if name is not None or task is None or fresh:
+        return [card]
+    return contenders(task, quality.value if quality else "", inputs)
+
+
 def views_for(task: str | None, quality: Quality | None, views: int | None, card: Card, quiet: bool) -> int:
     """Of how many mirror images the mean is taken: as many as were asked for, or, where the best is asked for and there is only
     one size of model, as many as its method has. Says so if a quality is asked for that is not a size of model.

@@ -39,7 +39,7 @@ BRIGHT = (0.6, 0.3)
 CONTRAST = (0.01, 0.003)
 """How much fine structure quiet places must have for either: without a veil, and with one."""
 DROPS = 6 / 255
-"""How much a network for drops takes off a photograph, where there are some."""
+"""How much a network for drops takes off a photograph where there are some; chosen with ``multi-output-deraindrop``."""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.images import Image, to_float
+from restorekit.images.parts import starts
 
 Array = NDArray[np.float32]
 
@@ -37,16 +39,8 @@ def reduced(image: Image) -> Array:
 
 def windows(image: Image) -> Iterator[Array]:
     """Parts ``(h, w, C)`` in [0, 1] of the photograph as it is, evenly spread: noise is averaged away in a reduced copy."""
-    rows, columns = (_starts(side) for side in (image.height, image.width))
-    for row in rows:
-        for column in columns:
-            yield to_float(image.pixels[row : row + WINDOW, column : column + WINDOW])
-
-
-def _starts(side: int) -> list[int]:
-    count = min(WINDOWS, max(1, side // WINDOW))
-    spare = max(0, side - WINDOW)
-    return [spare * place // (count - 1) for place in range(count)] if count > 1 else [spare // 2]
+    for row, column in product(*(starts(side, WINDOW, WINDOWS) for side in (image.height, image.width))):
+        yield to_float(image.pixels[row : row + WINDOW, column : column + WINDOW])
 
 
 def luma(pixels: Array) -> Array:

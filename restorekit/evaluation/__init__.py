@@ -29,6 +29,7 @@ from restorekit.evaluation.subjects import (
     as_it_is,
     check_subjects,
     from_baseline,
+    from_contest,
     from_restorer,
 )
 
@@ -73,6 +74,7 @@ __all__ = [
     "find_layout_pairs",
     "find_pairs",
     "from_baseline",
+    "from_contest",
     "from_restorer",
     "get_depth_protocol",
     "get_metric",

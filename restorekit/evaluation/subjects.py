@@ -14,7 +14,7 @@ from restorekit.errors import UsageError
 from restorekit.evaluation.baselines import apply_baseline, find_baseline
 
 if TYPE_CHECKING:
-    from restorekit.inference import Restorer
+    from restorekit.inference import Contest, Restorer
 
 INPUT = "input"
 """The subject that is the image before restoration; gains are counted from it."""
@@ -105,6 +105,16 @@ def from_restorer(restorer: Restorer, *, candidates: bool = False, exact: bool =
         return Answer(result.image, _candidates(result.candidates, getattr(restorer.config, "combinate_heads", False)))
 
     return Subject(restorer.name, restore)
+
+
+def from_contest(contest: Contest) -> Subject:
+    """Several models, of which each image gets one; its candidates are not scored."""
+
+    def restore(sample: Sample) -> Answer:
+        inputs: dict[str, Any] = {"psf": sample.psf} if "psf" in contest.extra_inputs else {}
+        return Answer(contest(as_image(sample.image), **inputs).image)
+
+    return Subject(contest.name, restore)
 
 
 def _candidates(heads: Sequence[images.Image], pairs: bool) -> dict[str, Picture]:

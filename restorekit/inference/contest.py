@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from restorekit import images, zoo
 from restorekit.images import Image, LargeImage
-from restorekit.inference.restorer import Picture, Restorer, as_image
+from restorekit.images.parts import starts
+from restorekit.inference.restorer import Picture, Progress, Restorer, as_image
 from restorekit.inference.result import Restoration
 
-WINDOW = 192
-"""Side in pixels of the parts of a photograph that the models are tried on: that of the crops they learnt from."""
-WINDOWS = 2
-"""How many of those along each side, evenly spread; fewer where the photograph is no larger."""
+WINDOW = 160
+"""Side in pixels of the parts of a photograph that models are tried on."""
+WINDOWS = 3
+"""How many of those along each side, at most."""
 
 
 class Contest:
     """Models of which each knows other damage, for photographs of which nobody says what is wrong with them.
 
-    Each is tried on up to four small parts of a photograph, as it is. The one that changes them most restores it: a network that
+    Each is tried on up to nine small parts of a photograph, as it is. The one that changes them most restores it: a network that
     was taught drops and not rain leaves rain nearly as it is, and one that was taught both but knows drops less takes less of
     them off. So contenders must have learnt to leave alone what they do not know.
 
@@ -43,20 +45,56 @@ class Contest:
         """Between the included cards for a verb, of which there may be one, see :func:`restorekit.zoo.contenders`."""
         return cls.from_cards(zoo.contenders(task, inputs=inputs), **options)
 
+    @property
+    def extra_inputs(self) -> tuple[str, ...]:
+        """What they need beside the image, all of them the same."""
+        return self._restorers[0].method.extra_inputs
+
     def choose(self, image: Image | LargeImage, **inputs: Any) -> Restorer:
-        """The one for this image; the inputs are those of :meth:`Restorer.__call__`."""
+        """The one for this image; the inputs are what methods need beside it, as in :meth:`Restorer.__call__`."""
         if len(self._restorers) == 1:
             return self._restorers[0]
         return max(self._restorers, key=lambda restorer: change_by(restorer, image, **inputs))
 
-    def __call__(self, image: Picture, *, strength: float = 1.0, **inputs: Any) -> Restoration:
-        """Restore one image; see :meth:`Restorer.__call__`."""
+    def __call__(
+        self,
+        image: Picture,
+        *,
+        strength: float = 1.0,
+        candidates: bool = False,
+        spread: bool = False,
+        maps: Collection[str] = (),
+        progress: Progress | None = None,
+        on_note: Callable[[str], None] | None = None,
+        **inputs: Any,
+    ) -> Restoration:
+        """Restore one image; see :meth:`Restorer.__call__`. If more than the answer is wanted, the first does, for not all have
+        the same to give.
+        """
         picture = as_image(image)
-        return self.choose(picture, **inputs)(picture, strength=strength, **inputs)
+        more = candidates or spread or bool(maps)
+        restorer = self._restorers[0] if more else self.choose(picture, **inputs)
+        wanted: dict[str, Any] = {"candidates": candidates, "spread": spread, "maps": maps}
+        return restorer(picture, strength=strength, **wanted, progress=progress, on_note=on_note, **inputs)
+
+
+def taken_off_by(task: str, **options: Any) -> Callable[[Image], float]:
+    """Tells how much the default model of a verb finds to take off a photograph, see :func:`change_by`.
+
+    The model is loaded when that is first asked; the options are those of :meth:`Restorer.from_card`, like the errors.
+    """
+    restorer: list[Restorer] = []
+
+    def ask(image: Image) -> float:
+        if not restorer:
+            restorer.append(Restorer.from_card(zoo.default_card(task), **options))
+        return change_by(restorer[0], image)
+
+    return ask
 
 
 def change_by(restorer: Restorer, image: Image | LargeImage, **inputs: Any) -> float:
-    """Root mean square of what a model changes in up to four small parts of a photograph, in units of the range [0, 1].
+    """Root mean square of what a model changes in up to nine small parts of a photograph, in units of the range [0, 1].
 
     Args:
         restorer: the model.
@@ -73,12 +111,5 @@ def change_by(restorer: Restorer, image: Image | LargeImage, **inputs: Any) -> f
 
 def _windows(image: Image | LargeImage) -> Iterator[Image]:
     """Parts of the image, each of one size."""
-    for top in _starts(image.height):
-        for left in _starts(image.width):
-            yield Image(np.ascontiguousarray(image.pixels[slice(top, top + WINDOW), slice(left, left + WINDOW)]))
-
-
-def _starts(side: int) -> list[int]:
-    count = min(WINDOWS, max(1, side // WINDOW))
-    spare = max(0, side - WINDOW)
-    return [spare * (2 * place + 1) // (2 * count) for place in range(count)]
+    for top, left in product(*(starts(side, WINDOW, WINDOWS) for side in (image.height, image.width))):
+        yield Image(np.ascontiguousarray(image.pixels[slice(top, top + WINDOW), slice(left, left + WINDOW)]))

@@ -79,14 +79,17 @@ def default_card(task: str, quality: str = "", inputs: Collection[str] = ()) -> 
     Args:
         task: the verb.
         quality: ``"fast"`` or ``"best"`` for the card that says so of itself; where none does, the default is meant.
-        inputs: what there is beside the image, such as ``"psf"``: cards whose method takes just that, if there are any.
+        inputs: what there is beside the image, such as ``"psf"``: cards whose method takes just that, if there are any, else
+            those whose method takes nothing.
 
     Raises:
         CardError: if no shipped card does, though there is a method for it.
         UnknownNameError: if there is no such task.
     """
     served = list_cards(task)
-    cards = [card for card in served if set(card.restoration_method().extra_inputs) == set(inputs)] or served
+    takes = {card.name: set(card.restoration_method().extra_inputs) for card in served}
+    cards = [card for card in served if takes[card.name] == set(inputs)]
+    cards = cards or [card for card in served if not takes[card.name]] or served
     defaults = [card for card in cards if task in card.default_for]
     asked = [card for card in [*defaults, *cards] if quality and card.quality == quality]
     for card in (*asked, *defaults):

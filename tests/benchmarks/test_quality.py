@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from benchmarks import quality
 from tests.cli.conftest import save_photo
 from tests.tiny import write_tiny_card
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "quality.py"
-pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="the benchmarks are not part of this distribution")
-
-
-@pytest.fixture
-def quality(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quality", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "quality", module)
-    spec.loader.exec_module(module)
-    return module
-
 
 def test_the_table_has_every_trial_and_method(
-    quality: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed, name in enumerate(("a/x.png", "b/x.png", "b/y.png")):
         save_photo(tmp_path / "clean" / name, seed)
@@ -48,7 +34,7 @@ def test_the_table_has_every_trial_and_method(
     assert (out / "tiny-only-turn.html").is_file()
 
 
-def test_every_trial_has_its_degradation(quality: ModuleType) -> None:
+def test_every_trial_has_its_degradation() -> None:
     from restorekit.degradations import get_degradation
     from restorekit.evaluation.baselines import find_baseline
 
@@ -57,3 +43,22 @@ def test_every_trial_has_its_degradation(quality: ModuleType) -> None:
         for trial in task.trials:
             table = {**quality.recipe_settings("multi-output-compact", trial.degradation), **trial.settings}
             assert callable(get_degradation(trial.degradation, table, whole=not trial.settings))
+
+
+def test_a_verb_of_several_models_is_measured_as_it_restores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, line, scale in (("weak", "default_for", 0.02), ("strong", "contends_for", 0.5)):
+        card = write_tiny_card(tmp_path / "zoo", name, scale)
+        card.write_text(f'{line} = ["deblur"]\n' + card.read_text())
+    monkeypatch.setattr("restorekit.zoo.find._shipped_folder", lambda: tmp_path / "zoo")
+    save_photo(tmp_path / "clean/a.png")
+    arguments = ["--task", "deblur", "--clean", tmp_path / "clean", "--no-baselines", "--recipe", "none"]
+    figures = {}
+    for name, options in {"verb": [], "strong": ["--model", tmp_path / "zoo/strong.toml"]}.items():
+        monkeypatch.setattr(sys, "argv", ["quality.py", *map(str, [*arguments, *options, "--json", tmp_path / f"{name}.json"])])
+        quality.main()
+        figures[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    assert "weak or strong" in capsys.readouterr().out
+    found = figures["verb"]["weak or strong: only turn"]["subjects"][1]["summary"]
+    assert found == figures["strong"]["strong: only turn"]["subjects"][1]["summary"]

@@ -87,6 +87,14 @@ def test_drops_are_seen_by_the_model_for_them(run: Run, both: Path) -> None:
     assert done.exit_code == 0 and Path("clean-dried.png").is_file()
 
 
+def test_a_device_there_is_not_is_told_once_and_ends_all(run: Run, both: Path) -> None:
+    write_dryer(both, 2.0)
+    clean(), clean("other.png")
+    result = run("auto", "clean.png", "other.png", "--device", "nonsense")
+    assert result.exit_code == 2 and result.stderr.count("nonsense") == 1
+    assert run("auto", "clean.png", "--tile", "8").exit_code == 0  # a tile is for restoring
+
+
 def test_what_the_model_for_drops_hardly_changes_is_dry(run: Run, both: Path) -> None:
     write_dryer(both, 1e-3)
     clean()

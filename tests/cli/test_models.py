@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.tiny import write_tiny_card
 
 
 @pytest.mark.usefixtures("zoo")
@@ -27,6 +28,17 @@ def test_the_list_as_json(run: Run) -> None:
     assert len(card["weights"]["sha256"]) == 64
     assert card["scores"][0]["output"] == 20.5
     assert json.loads(run("models", "--json", "--task", "deblur").stdout) == [card]
+
+
+def test_those_that_contend_are_marked(run: Run, zoo: Path) -> None:
+    rival = write_tiny_card(zoo.parent, "rival")
+    assert "+" not in run("models").stdout
+    rival.write_text('contends_for = ["deblur"]\n' + rival.read_text())
+    shown = run("models").stdout
+    assert "deblur +" in shown and "+ chosen in its place for a photograph that it finds more to take off" in shown
+    assert "Contends for" in run("models", "show", "rival").stdout
+    cards = {card["name"]: card for card in json.loads(run("models", "--json").stdout)}
+    assert cards["rival"]["contends_for"] == ["deblur"] and cards["tiny-deblur"]["contends_for"] == []
 
 
 @pytest.mark.usefixtures("zoo")

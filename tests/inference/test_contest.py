@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from restorekit import images
-from restorekit.inference import Contest, Restorer, restore
+from restorekit.inference import Contest, Restorer, change_by, restore, taken_off_by
 from restorekit.inference.contest import WINDOW, WINDOWS, _windows
 from restorekit.zoo import find
 from tests.inference.networks import SHORT, Mean3, picture, restorer_of
-from tests.tiny import write_tiny_card
+from tests.tiny import write_other_card, write_tiny_card
 
 SETTINGS: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 
@@ -61,19 +59,32 @@ def test_one_alone_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Contest([restorer]).choose(images.Image.from_array(grainy(20, 30))) is restorer
 
 
-@given(height=st.integers(1, 700), width=st.integers(1, 700))
-def test_parts_lie_inside_are_small_and_spread(height: int, width: int) -> None:
-    rows = np.arange(height, dtype=np.float32)[:, None, None].repeat(width, 1)
-    columns = np.arange(width, dtype=np.float32)[None, :, None].repeat(height, 0)
-    parts = list(_windows(images.Image(rows))), list(_windows(images.Image(columns)))
-    for side, found, axis in ((height, parts[0], 0), (width, parts[1], 1)):
-        assert 1 <= len(found) <= WINDOWS**2
-        length = min(side, WINDOW)
-        assert {part.pixels.shape[axis] for part in found} == {length}
-        first, last = min(part.pixels.min() for part in found), max(part.pixels.max() for part in found)
-        assert abs(first - (side - 1 - last)) <= 1  # as far from one side as from the other
-        if side >= WINDOW * WINDOWS:
-            assert len({float(part.pixels.min()) for part in found}) == WINDOWS
+def test_what_is_wanted_besides_is_asked_of_the_first_and_not_of_trials(contest: Contest) -> None:
+    values = grainy(300, 500)
+    told: list[tuple[int, int]] = []
+    result = contest(values, progress=lambda done, tiles: told.append((done, tiles)), on_note=lambda text: None)
+    assert told == [(0, 1), (1, 1)] and result.run.model == "soften"
+    more = contest(values, candidates=True, spread=True)
+    assert more.run.model == "steady" and len(more.candidates) == 3 and more.spread is not None
+
+
+def test_parts_are_of_the_photograph_and_of_all_of_it() -> None:
+    values = np.arange(500 * 330, dtype=np.float32).reshape(500, 330, 1)
+    parts = [part.pixels for part in _windows(images.Image(values))]
+    assert len(parts) == 6 and {part.shape for part in parts} == {(WINDOW, WINDOW, 1)}  # three times two have room
+    assert parts[0][0, 0] == 0 and parts[-1][-1, -1] == values.max()
+    assert [part.pixels.shape for part in _windows(images.Image(values[:50, :400]))] == [(50, WINDOW, 1)] * 2
+    assert len(list(_windows(images.Image(np.zeros((3000, 4000, 3), np.uint8))))) == WINDOWS**2
+
+
+def test_what_a_model_changes_is_a_root_mean_square() -> None:
+    mean = Mean3()
+    restorer = Restorer(mean, 0, mean.build(0), **SETTINGS)
+    values = grainy(120, 130)
+    expected = float(np.sqrt(((restorer(values).to_array() - values) ** 2).mean()))
+    assert change_by(restorer, images.Image(values)) == pytest.approx(expected, rel=1e-5)
+    eight = images.quantise(values, "uint8")
+    assert change_by(restorer, images.Image(eight)) == pytest.approx(expected, rel=1e-2)
 
 
 def test_an_image_in_its_file_gets_the_same_one(contest: Contest, tmp_path: Path) -> None:
@@ -95,3 +106,28 @@ def test_restoring_without_a_model_holds_the_contest(tmp_path: Path, monkeypatch
     assert result.run.model == "strong"
     assert (result.to_array() == restore(values, "strong", **SETTINGS).to_array()).all()
     assert restore(values, "weak", **SETTINGS).run.model == "weak"
+
+
+def test_more_than_the_answer_can_be_asked_for_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tiny_card(tmp_path, "plain")
+    path.write_text('default_for = ["deblur"]\n' + path.read_text())
+    psf = write_other_card(tmp_path, "infwide")
+    psf.rename(tmp_path / "a.toml")  # comes first
+    (tmp_path / "a.toml").write_text('default_for = ["deblur"]\n' + (tmp_path / "a.toml").read_text())
+    monkeypatch.setattr(find, "_shipped_folder", lambda: tmp_path)
+    told: list[tuple[int, int]] = []
+    progress = lambda done, tiles: told.append((done, tiles))  # noqa: E731
+    result = restore(picture(60, 50), candidates=True, spread=True, progress=progress, on_note=print, **SETTINGS)
+    assert result.run.model == "plain" and len(result.candidates) == 2 and result.spread is not None
+    assert told == [(0, 1), (1, 1)]
+
+
+def test_a_model_is_loaded_when_it_is_first_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tiny_card(tmp_path, "plain")
+    monkeypatch.setattr(find, "_shipped_folder", lambda: tmp_path)
+    ask = taken_off_by("deblur", **SETTINGS)  # there is no default yet
+    path.write_text('default_for = ["deblur"]\n' + path.read_text())
+    image = images.Image(picture(60, 50))
+    assert ask(image) == change_by(Restorer.from_card(path, **SETTINGS), image) > 0
+    path.unlink()
+    assert ask(image) > 0  # it is kept
