@@ -88,4 +88,4 @@ def _describe(recipe: Recipe, outlook: Outlook) -> Iterator[str]:
     first = settings.size_at(0)[0] * settings.size_at(0)[1] ** 2
     hours = outlook.seconds_per_step * pixels / first / 3600
     yield f"Time: {outlook.seconds_per_step:.2f} s a step at first, about {hours:.1f} h in all"
-    yield f"Memory: {outlook.memory / 2**30:.1f} GiB at first"
+    yield f"Memory: {outlook.memory / 2**30:.1f} GiB"

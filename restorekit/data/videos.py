@@ -21,6 +21,7 @@ from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
 from restorekit.methods import Batch
 from restorekit.methods.dcpi_depth.geometry import invert_pose
+from restorekit.metrics import depth_scores
 
 FLOWS = ("flow_next", "flow_next_back", "flow_previous", "flow_previous_back")
 """Of a triplet's extras: the flow from the frame to its neighbours, and back from there."""
@@ -186,5 +187,12 @@ class DepthSet:
     def __getitem__(self, index: int) -> Batch:
         """The frame ``(1, 3, H, W)`` in [0, 1] and its depth ``(1, 1, H, W)`` in units of ``unit``'s."""
         frame, depth = self.pairs[index]
-        values = torch.from_numpy(images.read(depth, any_floats=True).pixels[..., 0].astype(np.float32)) * self.unit
-        return Batch(load_rgb(frame)[None].float() / 255, values[None, None], {})
+        return Batch(load_rgb(frame)[None].float() / 255, self._depth(depth)[None, None], {})
+
+    def tells(self, index: int) -> bool:
+        """Whether a frame has a depth that :func:`restorekit.metrics.depth_scores` counts."""
+        values = self._depth(self.pairs[index][1])[None, None]
+        return bool(depth_scores(torch.ones_like(values), values).count > 0)
+
+    def _depth(self, path: Path) -> Tensor:
+        return torch.from_numpy(images.read(path, any_floats=True).pixels[..., 0].astype(np.float32)) * self.unit

@@ -89,8 +89,8 @@ def random_noise(linear: Tensor, settings: SensorSettings, generator: Generator)
 
 
 def take_picture(light: Tensor, settings: SensorSettings, generator: Generator) -> Tensor:
-    """What a file holds of linear light ``(B, 3, H, W)``: highlights clip, noise is added, sRGB encodes, the file rounds."""
-    exposed = random_noise(light.clamp(0, 1), settings, generator)
+    """What a file holds of linear light ``(B, 3, H, W)``: noise is added, highlights clip, sRGB encodes, the file rounds."""
+    exposed = random_noise(light.clamp_min(0), settings, generator)
     return save_to_file(linear_rgb_to_rgb(exposed.clamp(0, 1)), settings, generator)
 
 

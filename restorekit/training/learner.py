@@ -168,9 +168,6 @@ class Learner:
     def _own_parts(self, batch: Batch) -> Iterator[Batch]:
         """This process's share of the batch, in the parts that go through the network one after the other."""
         parts = self.fabric.world_size * self.settings.accumulate
-        if batch.input.shape[0] % parts:
-            problem = f"{batch.input.shape[0]} pairs of a step cannot be shared out equally to {parts} parts"
-            raise SettingError(problem, "Make train.batch a multiple of processes times train.accumulate")
         first = self.fabric.global_rank * self.settings.accumulate
         return itertools.islice(split(batch, parts), first, first + self.settings.accumulate)
 

@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +22,16 @@ from restorekit.training import checkpoint, idle
 from restorekit.training.checkpoint import Progress
 from restorekit.training.learner import Learner
 from restorekit.training.log import CurveLog
-from restorekit.training.recipe import Recipe
+from restorekit.training.recipe import Recipe, TrainSettings
 from restorekit.training.report import Reporter
 from restorekit.training.result import training_facts, write_result
 from restorekit.training.schedule import learning_rate
 from restorekit.training.sources import Ahead, ValidationSet, load_data
 from restorekit.training.stopping import StopRequest, stop_request
 from restorekit.training.validation import Scores, in_tiles_of, validate
+
+_PATIENCE = timedelta(days=2)
+"""How long processes wait for the first one, which alone validates: whole photographs of a large set take hours."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Hardware:
             accelerator="gpu" if device.type == "cuda" else device.type,
             devices=[device.index] if numbered else devices,
             num_nodes=nodes,
-            strategy=DDPStrategy(find_unused_parameters=True) if devices * nodes > 1 else "auto",
+            strategy=DDPStrategy(find_unused_parameters=True, timeout=_PATIENCE) if devices * nodes > 1 else "auto",
             precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],  # type: ignore[arg-type]
         )
         fabric.launch()
@@ -158,10 +162,12 @@ class Trainer:
             self.reporter.noted("This CPU only emulates bfloat16, many times slower than float32: set train.precision to auto")
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
+        _require_shares(recipe.train, self.fabric.world_size * recipe.train.accumulate)
         _require_truth(recipe)
         _require_kernels(self.method, recipe)
         self.source, self.validation = load_data(recipe, self.fabric.device, self.reporter.noted)
         _require_extras(self.method, self.validation)
+        _require_answer(self.method, self.validation)
         self.ahead = Ahead(self.source)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
         if tile := recipe.report.validation_tile:  # better refused now than after thousands of steps
@@ -228,10 +234,15 @@ class Trainer:
         return card
 
     def rehearse(self, steps: int) -> Outlook | None:
-        """Take ``steps`` steps, after one that is not timed, and tell what was found, in the leading process."""
+        """Take ``steps`` steps, after one that is not timed, and one of each further size; tell what was found, in the leading
+        process.
+        """
         self._step(0)
         began = time.perf_counter()
         for step in range(1, steps + 1):
+            self._step(step)
+        seconds = (time.perf_counter() - began) / steps
+        for step in sorted(self.settings.sizes().values())[1:]:
             self._step(step)
         if not self.leads:
             return None
@@ -240,7 +251,7 @@ class Trainer:
             validated=len(self.validation or ()),
             parameters=sum(parameter.numel() for parameter in self.learner.network.parameters()),
             pairs=self.settings.pairs,
-            seconds_per_step=(time.perf_counter() - began) / steps,
+            seconds_per_step=seconds,
             memory=peak_memory(self.fabric.device),
             device=str(self.fabric.device),
             precision=self.precision,
@@ -315,6 +326,15 @@ class Trainer:
         return write_result(self.recipe, self.folder, self.learner.ema.network, facts, scores)
 
 
+def _require_shares(settings: TrainSettings, parts: int) -> None:
+    """:class:`SettingError` for a batch, of any stage, that cannot be cut into so many parts."""
+    for (batch, _), step in settings.sizes().items():
+        if batch % parts:
+            when = f" from step {step}" if step else ""
+            problem = f"{batch} pairs of a step{when} cannot be shared out equally to {parts} parts"
+            raise SettingError(problem, "Make train.batch, and that of stages, a multiple of processes times train.accumulate")
+
+
 def _require_truth(recipe: Recipe) -> None:
     """:class:`SettingError` for photographs without a clean side where only such a side could teach anything."""
     if not recipe.data.noisy or recipe.data.denoiser:
@@ -346,3 +366,13 @@ def _require_extras(method: Method[Any], validation: ValidationSet | None) -> No
             f"{method.name} needs the {' and '.join(missing)} of each photograph, and the validation's have none",
             "Give clean photographs as data.validation, which are degraded with one that is known",
         )
+
+
+def _require_answer(method: Method[Any], validation: ValidationSet | None) -> None:
+    """:class:`SettingError` for a validation of depth where photographs are restored, or the other way round."""
+    if validation is None or validation.truth == "none":
+        return
+    if (validation.truth == "depth") != ("depth" in method.tasks):
+        sees = "depth" in method.tasks
+        problem = f"{method.name} answers with {'depth' if sees else 'images'}, and what it is to be validated on is not"
+        raise SettingError(problem, f"Set data.{'validation_depth' if sees else 'validation or data.validation_pairs'}")

@@ -129,6 +129,10 @@ class DataSettings:
             raise ValueError("clean, pairs, noisy and videos or corridors exclude each other")
         if sum(map(bool, (self.validation, self.validation_pairs, self.validation_depth))) > 1:
             raise ValueError("validation, validation_pairs and validation_depth exclude each other")
+        if self.held_back and (self.validation or self.validation_pairs or self.validation_depth):
+            raise ValueError("held_back is where there is no validation, validation_pairs or validation_depth")
+        if self.held_back and not (self.noisy or self.videos or self.corridors):
+            raise ValueError("held_back is of noisy photographs or videos: set validation or validation_pairs")
         if not 0 <= self.cloth <= 1:
             raise ValueError("cloth must be from 0 to 1")
         if not 0 <= self.soften[0] <= self.soften[1]:
@@ -269,6 +273,11 @@ class TrainSettings:
             raise ValueError("keep_statistics needs init, whose statistics are kept")
         if self.grow and not self.init:
             raise ValueError("grow needs init, whose weights are grown from")
+        if self.hold and self.schedule != "cosine":
+            raise ValueError('hold is for schedule = "cosine"')
+        if self.hold and self.warmup + self.hold >= self.steps:
+            begun = self.warmup + self.hold
+            raise ValueError(f"hold and warmup are {begun} of {self.steps} steps, and none is left to lower the rate in")
         if self.schedule != "cosine" and self.period < 1:
             raise ValueError(f'schedule = "{self.schedule}" needs a period of at least 1')
         ends = [stage.until for stage in self.stages]
@@ -281,6 +290,15 @@ class TrainSettings:
             if step < stage.until:
                 return stage.batch, stage.patch
         return self.batch, self.patch
+
+    def sizes(self) -> dict[tuple[int, int], int]:
+        """Each number of pairs and their side that steps have, and the first step, from 0, that has it."""
+        begins = [0, *(stage.until for stage in self.stages)]
+        found: dict[tuple[int, int], int] = {}
+        for begin in begins:
+            if begin < self.steps:
+                found.setdefault(self.size_at(begin), begin)
+        return found
 
     @property
     def pairs(self) -> int:

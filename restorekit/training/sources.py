@@ -163,6 +163,9 @@ def validation_set(recipe: Recipe, source: Source, problems: list[str]) -> Valid
     if data.validation_depth:
         depths = [DepthSet(folder, data.depth_unit) for folder in data.validation_depth]
         problems += unusable([pair for part in depths for pair in part.pairs])
+        if not problems and not any(part.tells(index) for part in depths for index in range(len(part))):
+            names = ", ".join(map(str, data.validation_depth))
+            raise DataError(f"no depth in {names} lies between 0.001 and 80", f"Correct data.depth_unit, {data.depth_unit:g}")
         return Chained(depths)
     if data.validation:
         degradation = get_degradation(data.degradation, recipe.degradation)

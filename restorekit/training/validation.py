@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_utilities.core.apply_func import apply_to_collection
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.utils import save_image
@@ -88,13 +90,35 @@ def _score_losses(fabric: Fabric, network: nn.Module, objective: Objective, data
     for index in range(len(data)):
         batch = data[index]
         extras = {name: value.to(fabric.device) for name, value in batch.extras.items()}
-        with fabric.autocast():
-            losses = objective(network, Batch(batch.input.to(fabric.device), batch.target.to(fabric.device), extras))
+        here = Batch(batch.input.to(fabric.device), batch.target.to(fabric.device), extras)
+        losses = objective(_Autocast(fabric, network), here)
         rows.append({name: float(value) for name, value in losses.items()})
     values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
     first = next(iter(values))
     summary = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
     return Scores(values, first, math.nan, -values[first], summary)
+
+
+class _Autocast(nn.Module):
+    """A network that computes in the training's precision and answers in float32, as losses are computed in; its parts are there
+    by their names.
+    """
+
+    def __init__(self, fabric: Fabric, network: nn.Module) -> None:
+        super().__init__()
+        self._fabric = fabric
+        self._network = network
+
+    def forward(self, *arguments: Any, **options: Any) -> Any:
+        with self._fabric.autocast():
+            answer = self._network(*arguments, **options)
+        return apply_to_collection(answer, Tensor, lambda value: value.float() if value.is_floating_point() else value)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("_network"), name)
 
 
 def _looks(
@@ -171,7 +195,9 @@ def _head_scores(heads: Tensor, target: Tensor) -> Tensor:
 
 
 def _score_depth(looks: Iterator[_Look], pictures: Path | None, samples: int) -> Scores:
-    """The scores of Eigen et al. after scaling by medians. What they are compared with is one depth for the whole image."""
+    """The scores of Eigen et al. after scaling by medians; frames without a depth that counts do not. What they are compared with
+    is one depth for the whole image.
+    """
     rows, flat = [], []
     for number, look in enumerate(looks):
         depth: Tensor = look.prediction.depth  # type: ignore[attr-defined]
@@ -182,8 +208,8 @@ def _score_depth(looks: Iterator[_Look], pictures: Path | None, samples: int) ->
             near = torch.where(truth > 0, truth.amax() / truth.clamp_min(1e-6) / 20, 0.0).clamp(0, 1)
             disparity = look.prediction.image / look.prediction.image.amax()
             _save([look.batch.input, disparity, near.expand(-1, 3, -1, -1)], pictures / f"{look.name}.png")
-    values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-    constant = sum(flat) / len(flat)
+    values = {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
+    constant = float(np.nanmean(flat))
     summary = f"abs_rel {values['abs_rel']:.4f} (one depth for all: {constant:.4f}), a1 {values['a1']:.4f}"
     return Scores(values, "abs_rel", constant, -values["abs_rel"], summary)
 

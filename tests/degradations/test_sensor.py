@@ -5,7 +5,7 @@ import torch
 
 from restorekit.degradations import SensorSettings, get_degradation, jpeg, seeded_generator, shot_read_noise
 from restorekit.degradations.base import log_uniform
-from restorekit.degradations.sensor import raise_highlights, random_noise, save_to_file
+from restorekit.degradations.sensor import raise_highlights, random_noise, save_to_file, take_picture
 from restorekit.errors import SettingError
 
 
@@ -22,6 +22,12 @@ def test_noise_is_drawn_for_each_photograph() -> None:
     spread = random_noise(grey, SensorSettings(noise_probability=0.25), seeded_generator(2)).std((1, 2, 3))
     assert 0.15 < (spread > 0).float().mean() < 0.35
     assert spread.max() / spread[spread > 0].min() > 5
+
+
+def test_what_is_far_over_white_is_white_whatever_the_noise() -> None:
+    settings = SensorSettings(noise_probability=1, shot=(1e-3, 1e-3), read=(5e-3, 5e-3), jpeg_probability=0)
+    burnt, white = (take_picture(torch.full((1, 3, 64, 64), light), settings, seeded_generator(1)) for light in (4.0, 1.0))
+    assert (burnt == 1).all() and 0.3 < (white == 1).float().mean() < 0.7
 
 
 def test_only_white_is_raised() -> None:

@@ -10,8 +10,9 @@ from torch import nn
 
 from restorekit import devices
 from restorekit.errors import CheckpointError, NumericalError, SettingError, UnknownNameError
-from restorekit.methods import get_method
+from restorekit.methods import Batch, get_method
 from restorekit.training import Hardware, Recipe, idle, load_recipe, loop, rehearse, train
+from restorekit.training.learner import Learner
 from restorekit.training.report import Reporter
 from restorekit.zoo import load_card, load_network
 from tests.training.conftest import KillAt, KilledError, columns, poison, weights
@@ -166,6 +167,30 @@ def test_a_batch_in_parts_teaches_what_the_whole_does(recipe: Recipe, tmp_path: 
     assert all(torch.allclose(whole[key], parts[key], atol=1e-5) for key in whole)
     with pytest.raises(SettingError, match="2 pairs of a step cannot be shared out equally to 4 parts"):
         train(load_recipe(path, ["train.accumulate=4"]), tmp_path / "odd")
+
+
+def test_a_batch_of_a_later_stage_that_cannot_be_shared_out_is_refused_at_once(recipe: Recipe, tmp_path: Path) -> None:
+    path, stages = tmp_path / "tiny.toml", "train.stages=[{until=4, patch=24, batch=4}]"
+    with pytest.raises(SettingError, match="3 pairs of a step from step 4 cannot be shared out equally to 2 parts"):
+        train(load_recipe(path, [stages, "train.accumulate=2", "train.batch=3"]), tmp_path / "run")
+    assert not (tmp_path / "run" / "train.csv").exists()
+    beyond = ["train.stages=[{until=4, patch=24, batch=2}, {until=99, patch=24, batch=4}]", "train.batch=3"]
+    assert train(load_recipe(path, [*beyond, "train.accumulate=2"]), tmp_path / "run") is not None  # no step comes to 3
+
+
+def test_a_rehearsal_has_steps_of_every_size(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    learn = Learner.learn
+
+    def noted(self: Learner, batch: Batch, step: int) -> dict[str, torch.Tensor]:
+        sizes.append((step, tuple(batch.input.shape)))
+        return learn(self, batch, step)
+
+    monkeypatch.setattr(Learner, "learn", noted)
+    stages = "train.stages=[{until=5, patch=16, batch=2}, {until=7, patch=32, batch=1}]"
+    outlook = rehearse(load_recipe(tmp_path / "tiny.toml", [stages]), steps=1)
+    assert outlook is not None and outlook.pairs == 5 * 2 + 2 + 2
+    assert sizes == [(0, (2, 3, 16, 16)), (1, (2, 3, 16, 16)), (5, (1, 3, 32, 32)), (7, (2, 3, 24, 24))]
 
 
 def test_forgotten_activations_teach_the_same(recipe: Recipe, tmp_path: Path) -> None:

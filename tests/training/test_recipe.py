@@ -74,6 +74,10 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
         ("method=multioutput", "Did you mean 'multi-output'"),
         ("data.clean=[]", "names no photographs"),
         ('data.noisy=["a"]', "exclude each other"),
+        ('data.clean=[]; data.noisy=["a"]; data.validation=["b"]; data.held_back=2', "held_back is where there is no validation"),
+        ("data.validation=[]; data.held_back=2", "held_back is of noisy photographs or videos"),
+        ("train.hold=5; train.schedule=steps; train.period=2", 'hold is for schedule = "cosine"'),
+        ("train.hold=100000", "hold and warmup are 100000 of .* steps, and none is left"),
         ("train.schedule=steps", "needs a period of at least 1"),
         ("train.stages=[{until=5, patch=8, batch=1}, {until=5, patch=9, batch=1}]", "must end later than the one before"),
         ("train.stages=[{until=5, patch=8}]", "lacks the key 'batch'"),
@@ -91,7 +95,7 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
 )
 def test_what_does_not_fit_is_named(recipe: Path, assignment: str, message: str) -> None:
     with pytest.raises((SettingError, UnknownNameError), match=message):
-        load_recipe(recipe, [assignment])
+        load_recipe(recipe, assignment.split("; "))
 
 
 def test_what_is_validated_is_at_least_as_large_as_scores_need(recipe: Path) -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import nn
 
-from restorekit.errors import SettingError
-from restorekit.training import Recipe, load_recipe, train
+from restorekit import images
+from restorekit.data.held_back import HeldBack
+from restorekit.errors import DataError, SettingError
+from restorekit.methods import Batch
+from restorekit.methods.multi_output import METHOD
+from restorekit.training import Recipe, load_recipe, train, validation
+from restorekit.training.sources import load_data
+from restorekit.training.validation import validate
 from restorekit.zoo import load_card
 from tests.training.conftest import columns
 
@@ -45,3 +57,53 @@ def test_tiles_that_are_too_small_are_refused_before_the_first_step(recipe: Reci
     with pytest.raises(SettingError, match="tile must be at least"):
         train(load_recipe(tmp_path / "tiny.toml", ["report.validation_tile=5"]), tmp_path / "run")
     assert not (tmp_path / "run" / "train.csv").exists()
+
+
+def write_depth(folder: Path, depths: list[float]) -> Path:
+    for index, depth in enumerate(depths):
+        for kind, values in (("frames", np.full((24, 32, 3), 90, np.uint8)), ("depth", np.full((24, 32, 1), depth, np.uint16))):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            images.write(images.Image(values), folder / kind / f"{index}.png")
+    return folder
+
+
+def test_depth_is_no_validation_of_what_restores(recipe: Recipe, tmp_path: Path) -> None:
+    folder = write_depth(tmp_path / "set", [2000.0])
+    changes = ["data.validation=[]", f'data.validation_depth=["{folder}"]']
+    with pytest.raises(SettingError, match=r"multi-output answers with images.*Set data.validation or data.validation_pairs"):
+        train(load_recipe(tmp_path / "tiny.toml", changes), tmp_path / "run")
+    assert not (tmp_path / "run" / "train.csv").exists()
+
+
+def test_frames_without_depth_do_not_count(tmp_path: Path) -> None:
+    looks = []
+    for truth in (torch.zeros(1, 1, 4, 6), torch.full((1, 1, 4, 6), 2.0)):
+        prediction = SimpleNamespace(depth=torch.full((1, 1, 4, 6), 3.0), image=torch.ones(1, 1, 4, 6))
+        looks.append(SimpleNamespace(name="a", batch=Batch(torch.zeros(1, 3, 4, 6), truth, {}), prediction=prediction))
+    scores = validation._score_depth(iter(looks), None, 0)  # type: ignore[arg-type]
+    assert scores.values["abs_rel"] == 0 and scores.merit == 0 and scores.input == 0  # scaled by its median, it is right
+
+
+def test_a_unit_in_which_no_depth_counts_is_refused(tmp_path: Path) -> None:
+    folder = write_depth(tmp_path / "set", [0.0, 2000.0])
+    changes = [f'data.validation_depth=["{folder}"]', "data.videos=[]", "corridors=1", "config.height=64", "config.width=96"]
+    recipe = load_recipe("dcpi-depth-compact", [*changes, "data.depth_unit=1.0"])
+    with pytest.raises(DataError, match=r"no depth in .*set lies between 0.001 and 80. Correct data.depth_unit, 1."):
+        load_data(recipe, torch.device("cpu"))
+
+
+def test_losses_are_computed_in_float32_of_what_the_network_says_in_bfloat16() -> None:
+    network = nn.Sequential(OrderedDict(first=nn.Conv2d(3, 4, 3, padding=1)))
+    seen: list[torch.dtype] = []
+
+    def objective(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        answer = model(batch.input)
+        product = answer.flatten(2) @ answer.flatten(2).mT  # autocast would do it in bfloat16
+        seen.extend((answer.dtype, product.dtype, model.first.weight.dtype))
+        return {"loss": (answer - network(batch.input)).abs().max(), "product": product.mean()}
+
+    held = HeldBack("crop", [Batch(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), {})], "none")
+    fabric = Fabric(accelerator="cpu", precision="bf16-mixed")
+    scores = validate(fabric, METHOD, None, network, objective, held)  # type: ignore[arg-type]
+    assert seen == [torch.float32] * 3
+    assert 0 < scores.values["loss"] < 0.02  # the network itself computed in bfloat16
