@@ -109,6 +109,7 @@ def auto(
     from restorekit.inference import taken_off_by
     from restorekit.zoo import list_cards
 
+    _check(engine)
     console = Console(report.quiet)
     sources = _sources(inputs, outputs)
     served = {task for card in list_cards() for task in card.default_for}
@@ -136,6 +137,17 @@ def auto(
         for line in _commands(verdicts, inputs, outputs, choice, engine):
             print(line)
     raise typer.Exit(int(failed))
+
+
+def _check(engine: EngineOptions) -> None:
+    """Refuse now what no verb would take."""
+    from restorekit.inference.ensemble import check_views
+
+    check_views(engine.views or 1)
+    if engine.device != "auto":
+        from restorekit.devices import resolve_device
+
+        resolve_device(engine.device)
 
 
 def _sources(inputs: InputOptions, outputs: OutputOptions) -> list[Path]:

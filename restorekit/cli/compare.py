@@ -14,6 +14,8 @@ from restorekit.cli.evaluate import command_line
 from restorekit.cli.options import FILES, ReportOptions, command, split
 
 SHEET = "Sheet"
+COLUMN = 420
+"""Width in pixels of a column of a sheet."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,11 @@ class ComparisonOptions:
         ),
     ] = None
     column: Annotated[
-        int, typer.Option(min=64, metavar="PIXELS", help="Width of a column of the sheet.", rich_help_panel=SHEET)
-    ] = 420
+        int | None,
+        typer.Option(
+            min=64, metavar="PIXELS", help=f"Width of a column of the sheet, {COLUMN} unless set.", rich_help_panel=SHEET
+        ),
+    ] = None
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +74,8 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     kind = options.output.suffix.lower()
     if kind not in (".html", ".htm", ".png"):
         raise UsageError(f"{options.output} is neither a page nor a sheet", "Give it a name that ends in .html or .png")
+    if options.column is not None and kind != ".png":
+        raise UsageError("--column is about a sheet, and this is a page", "Leave it out, or name a sheet: -o sheet.png")
     crops = [parse_crop(text) for text in options.crop or ()]
     versions = read_versions(options.versions, split(options.label))
     for entry in versions:
@@ -78,7 +85,7 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     if kind == ".png":
         if len(versions) > 1:
             raise UsageError(f"a sheet shows one picture, not {len(versions)}", "Write a page: -o comparison.html")
-        write(Image.from_pil(make_sheet(versions[0], crops, options.column)), options.output)
+        write(Image.from_pil(make_sheet(versions[0], crops, options.column or COLUMN)), options.output)
     else:
         policy = Policy()
         exhibits = [exhibit for entry in versions for exhibit in exhibits_of(entry, crops, policy.pixels)]

@@ -75,9 +75,11 @@ def degrade(inputs: InputOptions, outputs: OutputOptions, choice: DegradationOpt
     """Degrade the inputs."""
     from restorekit.cli.batches import Work, run_batch
     from restorekit.cli.console import Console
+    from restorekit.degradations import get_degradation
     from restorekit.settings import override
 
     table = override({}, choice.assignments or [])
+    get_degradation(choice.kind, table, whole=True)  # better refused before anything is said
     if ">" in choice.kind and not choice.pairs:
         note = f"'{choice.kind}' is to be undone to what the photographs were before the last of it: --pairs writes that too"
         Console(report.quiet).say(note)
@@ -94,7 +96,7 @@ def _plan(inputs: InputOptions, outputs: OutputOptions, choice: DegradationOptio
     if STREAM in inputs.inputs or outputs.output in (None, STREAM) or outputs.format not in (None, "png"):
         raise UsageError("--pairs writes PNG files to two folders", "Name images and, with -o, one folder for both")
     degraded, clean, kernel = (os.path.join(str(outputs.output), name, "") for name in ("input", "target", "kernel"))
-    maps = {"clean": clean, **({"psf": kernel} if choice.kind in WITH_PSF else {})}
+    maps = {"clean": clean, **({"psf": kernel} if choice.kind.rpartition(">")[2].strip() in WITH_PSF else {})}
     return plan(inputs.inputs, suffix="degraded", output=degraded, format="png", recursive=inputs.recursive, maps=maps)
 
 

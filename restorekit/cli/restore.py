@@ -273,7 +273,7 @@ def _restorer(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engin
         def note(text: str) -> None:
             view.note(job, text)
 
-        restorer = contest.choose(image, **extras)
+        restorer = contest.choose(image, **extras) if choice.strength else contest.first
         if restorer.name != cards[0].name:
             note(f"{restorer.name} finds more to take off it")
         if isinstance(image, LargeImage):

@@ -66,7 +66,7 @@ class Kept:
     """A degradation of photographs that have gone wrong already, and are to stay as they are apart from it.
 
     A network that takes reflections off is not to sharpen what is behind the glass, nor to take softness for a reflection. Pairs
-    have no extras.
+    have the extras of what is to be undone.
 
     Args:
         before: what has gone wrong with the targets.
@@ -80,5 +80,4 @@ class Kept:
 
     def __call__(self, clean: Tensor, generator: Generator) -> Pair:
         """Make pairs of ``(B, 3, H, W)`` from ``(B, 3, H + 2 margin, W + 2 margin)``."""
-        pair = self.then(self.before(clean, generator).input, generator)
-        return Pair(pair.input, pair.target)
+        return self.then(self.before(clean, generator).input, generator)

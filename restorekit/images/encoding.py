@@ -60,6 +60,8 @@ def _encode_png(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, *_:
     info = PngInfo()
     for key, value in metadata.text:
         info.add_text(key, value)
+    for name, body in metadata.colour if metadata.icc_profile is None else ():
+        info.add(name, body)
     if metadata.xmp is not None:
         info.add(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
     options: dict[str, Any] = {"exif": metadata.exif} if metadata.exif else {}

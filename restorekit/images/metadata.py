@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,8 @@ class Metadata:
         dpi: horizontal and vertical resolution in dots an inch.
         text: keywords and values of PNG text chunks; a JPEG comment is the keyword ``"Comment"``.
         iptc: the IPTC records of a JPEG file: caption, author, copyright.
+        colour: names and bodies of a PNG file's chunks that say what its colours mean, where no profile does: ``gAMA``, ``cHRM``
+            and ``sRGB``.
     """
 
     icc_profile: bytes | None = None
@@ -37,10 +40,11 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     text: tuple[TextEntry, ...] = ()
     iptc: bytes | None = None
+    colour: tuple[tuple[bytes, bytes], ...] = ()
 
     def stripped(self) -> Metadata:
-        """Only the ICC profile: without it the colours would change."""
-        return Metadata(icc_profile=self.icc_profile)
+        """Only what says what the colours mean: without it they would change."""
+        return Metadata(icc_profile=self.icc_profile, colour=self.colour)
 
 
 def of_other_pixels(metadata: Metadata) -> Metadata:
@@ -90,7 +94,20 @@ def from_info(info: Mapping[Any, object], file_format: str) -> Metadata:
         xmp=packet if isinstance(packet, bytes) and packet else None,
         dpi=dpi,
         iptc=iptc if isinstance(iptc, bytes) and iptc else None,
+        colour=tuple(_colour_chunks(info)) if file_format == "PNG" else (),
     )
+
+
+def _colour_chunks(info: Mapping[Any, object]) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks that Pillow has taken apart, as they stood in the file."""
+    for name, key, count in ((b"gAMA", "gamma", 1), (b"cHRM", "chromaticity", 8)):
+        value = info.get(key)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if len(numbers) == count and all(isinstance(number, (int, float)) and 0 <= number < 2**31 / 1e5 for number in numbers):
+            yield name, struct.pack(f">{count}I", *(round(1e5 * float(number)) for number in numbers))
+    intent = info.get("srgb")
+    if isinstance(intent, int) and 0 <= intent < 256:
+        yield b"sRGB", bytes([intent])
 
 
 def _resolution(value: object) -> tuple[float, float] | None:

@@ -133,6 +133,14 @@ def _readable_mode(pil: PillowImage.Image) -> tuple[str, type[np.generic]]:
 def _text_of(pil: PillowImage.Image, file_format: str) -> tuple[tuple[str, str], ...]:
     if file_format == "JPEG":
         comment = pil.info.get("comment")
-        return (("Comment", comment.decode("utf-8", "replace")),) if isinstance(comment, bytes) and comment else ()
+        return (("Comment", _decoded(comment)),) if isinstance(comment, bytes) and comment else ()
     found = getattr(pil, "text", {}) if file_format == "PNG" else {}
     return tuple((k, str(v)) for k, v in found.items() if k.lower() not in _NOT_TEXT and 0 < len(k) < 80)
+
+
+def _decoded(text: bytes) -> str:
+    """UTF-8, as we write it, or what older programs took for text."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")

@@ -21,7 +21,7 @@ from restorekit.images.depth import Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-_TOLD_BY_PILLOW = (b"iCCP", b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"pHYs")
+_TOLD_BY_PILLOW = (b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"pHYs")
 _HEADER_END = len(SIGNATURE) + 25
 _LEVEL = 4  # of deflate: level 6 takes three times as long for 2 % less
 

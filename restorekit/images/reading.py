@@ -56,8 +56,10 @@ def read(source: str | Path | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_
             if not any_floats:
                 check_white(image.pixels, name)
             return image
-        except ImageError:
-            raise
+        except ImageError as error:
+            if name in error.problem:
+                raise
+            raise ImageError(f"{name}: {error.problem}", error.remedy) from error
         except OSError as error:
             if error.errno is not None:
                 raise cannot_read(name, error) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit import images, zoo
+from restorekit import zoo
 from restorekit.images import Image, LargeImage
 from restorekit.images.parts import starts
 from restorekit.inference.restorer import Picture, Progress, Restorer, as_image
@@ -18,6 +18,8 @@ WINDOW = 160
 """Side in pixels of the parts of a photograph that models are tried on."""
 WINDOWS = 3
 """How many of those along each side, at most."""
+LEAST = 4 / 255
+"""What a model changes in a photograph, root mean square, at least if it takes the place of the first: less is chance."""
 
 
 class Contest:
@@ -28,7 +30,7 @@ class Contest:
     them off. So contenders must have learnt to leave alone what they do not know.
 
     Args:
-        restorers: the first is the one to take where none changes anything.
+        restorers: the first is the one to take where none of the others changes more than :data:`LEAST`.
     """
 
     def __init__(self, restorers: Sequence[Restorer]) -> None:
@@ -46,15 +48,22 @@ class Contest:
         return cls.from_cards(zoo.contenders(task, inputs=inputs), **options)
 
     @property
+    def first(self) -> Restorer:
+        """The one to take if nothing speaks for another."""
+        return self._restorers[0]
+
+    @property
     def extra_inputs(self) -> tuple[str, ...]:
         """What they need beside the image, all of them the same."""
-        return self._restorers[0].method.extra_inputs
+        return self.first.method.extra_inputs
 
     def choose(self, image: Image | LargeImage, **inputs: Any) -> Restorer:
         """The one for this image; the inputs are what methods need beside it, as in :meth:`Restorer.__call__`."""
         if len(self._restorers) == 1:
-            return self._restorers[0]
-        return max(self._restorers, key=lambda restorer: change_by(restorer, image, **inputs))
+            return self.first
+        first, *others = [change_by(restorer, image, **inputs) for restorer in self._restorers]
+        most = max(others)
+        return self._restorers[1 + others.index(most)] if most > max(first, LEAST) else self.first
 
     def __call__(
         self,
@@ -72,8 +81,8 @@ class Contest:
         the same to give.
         """
         picture = as_image(image)
-        more = candidates or spread or bool(maps)
-        restorer = self._restorers[0] if more else self.choose(picture, **inputs)
+        alone = candidates or spread or bool(maps) or not strength
+        restorer = self.first if alone else self.choose(picture, **inputs)
         wanted: dict[str, Any] = {"candidates": candidates, "spread": spread, "maps": maps}
         return restorer(picture, strength=strength, **wanted, progress=progress, on_note=on_note, **inputs)
 
@@ -101,12 +110,8 @@ def change_by(restorer: Restorer, image: Image | LargeImage, **inputs: Any) -> f
         image: of any size.
         inputs: see :meth:`Restorer.__call__`.
     """
-    squares, count = 0.0, 0
-    for part in _windows(image):
-        after = images.to_float(restorer(part, **inputs).image.pixels)
-        squares += float(((after - images.to_float(part.pixels)) ** 2).sum())
-        count += after.size
-    return (squares / count) ** 0.5
+    changes = [restorer.change(part, **inputs) for part in _windows(image)]
+    return float((sum(changes) / len(changes)) ** 0.5)
 
 
 def _windows(image: Image | LargeImage) -> Iterator[Image]:

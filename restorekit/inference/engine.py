@@ -91,6 +91,17 @@ class Engine:
         prediction = self._finish({name: values[0] for name, values in maps.items()})
         return frozenset(field.name for field in fields(prediction)) - {"image"}
 
+    def answer(self, picture: images.Image, extras: Mapping[str, FloatArray] | None = None) -> FloatArray:
+        """What the network says of a small picture in one go, ``(H, W, 3)``, not clipped; however images are cut.
+
+        Raises:
+            MemoryError: if it is not small enough for the device.
+        """
+        beside = {**self._measure(picture), **(extras or {})}
+        maps = self.backend.run(_uncut(picture), **beside)
+        answer = self._finish({name: values[0] for name, values in maps.items()}).image[0]
+        return np.asarray(answer, np.float32).transpose(1, 2, 0)
+
     def fill(
         self, canvas: Canvas, progress: Progress, note: Callable[[str], None], extras: Mapping[str, FloatArray] | None = None
     ) -> Plan:

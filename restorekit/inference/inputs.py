@@ -320,6 +320,7 @@ def _images_in(folder: Path, recursive: bool, suffix: str, skip: Sequence[Path])
         if not recursive:
             names.clear()
         paths = [here / name for name in sorted(files) if not name.startswith(".") and images.is_image_path(name)]
+        paths = [path for path in paths if path.is_file() or not path.exists()]  # a pipe is waited for for ever
         for path in _without_earlier_results(paths, suffix):
             count += 1
             yield _Found(path, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -263,6 +264,20 @@ class Restorer:
             run,
             canvas.maps,
         )
+
+    def change(self, picture: images.Image, **inputs: Any) -> float:
+        """Mean square of what the network changes in a small picture, in units of the range [0, 1]; 0 if it is not finite.
+
+        The picture goes through it whole, so that this does not depend on tiles and memory.
+
+        Args:
+            picture: some hundred pixels a side.
+            inputs: see :meth:`__call__`, like the errors.
+        """
+        with self._lock:
+            after = self._engine.answer(picture, read_extras(self.method, inputs))
+        change = float(((after.clip(0, 1) - images.to_float(picture.pixels)) ** 2).mean())
+        return change if math.isfinite(change) else 0.0
 
     def restore_large(
         self,

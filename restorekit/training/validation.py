@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_utilities.core.apply_func import apply_to_collection
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.utils import save_image
@@ -112,7 +111,7 @@ class _Autocast(nn.Module):
     def forward(self, *arguments: Any, **options: Any) -> Any:
         with self._fabric.autocast():
             answer = self._network(*arguments, **options)
-        return apply_to_collection(answer, Tensor, lambda value: value.float() if value.is_floating_point() else value)
+        return self._fabric.strategy.precision.convert_output(answer)
 
     def __getattr__(self, name: str) -> Any:
         try:

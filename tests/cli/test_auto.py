@@ -93,6 +93,10 @@ def test_a_device_there_is_not_is_told_once_and_ends_all(run: Run, both: Path) -
     result = run("auto", "clean.png", "other.png", "--device", "nonsense")
     assert result.exit_code == 2 and result.stderr.count("nonsense") == 1
     assert run("auto", "clean.png", "--tile", "8").exit_code == 0  # a tile is for restoring
+    noisy()  # of which nothing is asked
+    for option, value, problem in (("--device", "cuda:99", "CUDA"), ("--views", "3", "views must be 1, 2 or 4, not 3")):
+        result = run("auto", "noisy.png", option, value)
+        assert result.exit_code == 2 and problem in result.stderr and result.stdout == ""
 
 
 def test_what_the_model_for_drops_hardly_changes_is_dry(run: Run, both: Path) -> None:

@@ -70,3 +70,10 @@ def test_no_picture_of_a_folder_is_replaced_either(run: Run) -> None:
     before = Path("b/1.png").read_bytes()
     assert run("compare", "a", "b", "-o", "b/1.png").exit_code == 2
     assert Path("b/1.png").read_bytes() == before
+
+
+def test_a_column_is_of_a_sheet(run: Run) -> None:
+    save_photo(Path("a.png")), save_photo(Path("b.png"), 1)
+    result = run("compare", "a.png", "b.png", "-o", "page.html", "--column", "100")
+    assert result.exit_code == 2 and "--column is about a sheet" in result.stderr and not Path("page.html").exists()
+    assert run("compare", "a.png", "b.png", "-o", "sheet.png", "--column", "100").exit_code == 0

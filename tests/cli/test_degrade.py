@@ -146,3 +146,11 @@ def test_what_is_not_to_be_undone_is_in_the_pairs(run: Run, photo: Path) -> None
     assert both.exit_code == 0 and "--pairs" not in both.stderr
     given, target = (pixels(Path("out", side, "photo.png")).astype(int) for side in ("input", "target"))
     assert abs(given - target).mean() < 3 < abs(target - pixels(photo)).mean()
+
+
+def test_kernels_are_written_however_their_kind_is_spelt(run: Run, photo: Path) -> None:
+    for number, kind in enumerate((" lowlight ", "motion > lowlight")):
+        assert run("degrade", photo, "--kind", kind, "--pairs", "-o", f"out{number}").exit_code == 0
+        assert read_psf(Path(f"out{number}/kernel/photo.png")).sum() == pytest.approx(1)
+    refused = run("degrade", photo, "--kind", "motion > hase", "-o", "out.png")
+    assert refused.exit_code == 2 and "Did you mean 'haze'" in refused.stderr and "--pairs" not in refused.stderr

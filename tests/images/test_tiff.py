@@ -147,7 +147,7 @@ def test_alpha_multiplied_in_is_taken_out(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["int16", "uint32", "int8", "complex64"])
 def test_samples_of_other_types_are_refused(dtype: str) -> None:
-    with pytest.raises(ImageError, match="samples of type"):
+    with pytest.raises(ImageError, match="the input: samples of type"):
         read(tiff_of(np.ones((4, 4), dtype), photometric="minisblack"))
 
 

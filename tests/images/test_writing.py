@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL import IptcImagePlugin, JpegImagePlugin
 
 from restorekit.errors import ImageError, SettingError
-from restorekit.images import Image, Metadata, encoding, read, tiff, write
+from restorekit.images import Image, Metadata, encoding, png16, read, tiff, write
 from tests.images.samples import FORMATS, encoded, picture
 
 IMAGE = Image.from_array(picture(64, 48, 3))
@@ -241,6 +242,26 @@ def test_heic_gets_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
         },
         {"mode": "RGBA", "quality": -1, "chroma": 420},
     ]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_what_a_png_says_of_its_colours_travels(dtype: str) -> None:
+    chunks = {b"gAMA": struct.pack(">I", 100_000), b"cHRM": struct.pack(">8I", *range(30_000, 38_000, 1000)), b"sRGB": b"\1"}
+    data = encoded(Image(picture(8, 8, 3, dtype), None, Metadata(colour=tuple(chunks.items()))), "PNG")
+    for again in (data, encoded(read(BytesIO(data)), "PNG"), encoded(read(BytesIO(data)), "PNG", strip=True)):
+        found = {name: bytes(chunk[8:-4]) for name, chunk in png16.chunks(again)}
+        assert {name: found[name] for name in chunks} == chunks
+        assert list(found).index(b"gAMA") < list(found).index(b"IDAT")
+        info = PillowImage.open(BytesIO(again)).info
+        assert info["gamma"] == 1 and info["srgb"] == 1
+
+
+def test_a_comment_that_is_no_utf8_keeps_its_letters() -> None:
+    buffer = BytesIO()
+    PillowImage.new("RGB", (8, 8)).save(buffer, "JPEG", comment="Grüße".encode("latin-1"))
+    image = read(BytesIO(buffer.getvalue()))
+    assert image.metadata.text == (("Comment", "Grüße"),)
+    assert PillowImage.open(BytesIO(encoded(image, "JPEG"))).info["comment"] == "Grüße".encode()
 
 
 def test_iptc_records_of_jpeg_files_travel() -> None:

@@ -53,9 +53,18 @@ def test_where_nothing_changes_the_first_restores() -> None:
     assert Contest(idle).choose(images.Image.from_array(grainy(40, 50))).name == "first"
 
 
+def test_what_changes_hardly_anything_takes_no_place() -> None:
+    mean = Mean3()
+    for amount, name in ((0.01, "steady"), (0.5, "soften")):
+        steady = Restorer(mean, 0, torch.nn.Identity(), name="steady", **SETTINGS)
+        contest = Contest([steady, Restorer(mean, 0, mean.build(0), name="soften", **SETTINGS)])
+        assert contest.choose(images.Image.from_array(0.25 + amount * grainy(200, 210))).name == name
+        assert contest(grainy(20, 20), strength=0).run.model == "steady"
+
+
 def test_one_alone_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     restorer = restorer_of(SHORT)
-    monkeypatch.setattr(Restorer, "__call__", None)
+    monkeypatch.setattr(Restorer, "change", None)
     assert Contest([restorer]).choose(images.Image.from_array(grainy(20, 30))) is restorer
 
 
@@ -83,6 +92,8 @@ def test_what_a_model_changes_is_a_root_mean_square() -> None:
     values = grainy(120, 130)
     expected = float(np.sqrt(((restorer(values).to_array() - values) ** 2).mean()))
     assert change_by(restorer, images.Image(values)) == pytest.approx(expected, rel=1e-5)
+    cut = Restorer(mean, 0, mean.build(0), tile=16, memory=1, **SETTINGS)  # which is for what is restored
+    assert change_by(cut, images.Image(values)) == change_by(restorer, images.Image(values))
     eight = images.quantise(values, "uint8")
     assert change_by(restorer, images.Image(eight)) == pytest.approx(expected, rel=1e-2)
 

@@ -188,6 +188,13 @@ def test_an_input_named_twice_is_done_once(tree: Tree) -> None:
     assert len(made) == 2
 
 
+def test_a_pipe_in_a_folder_is_left_alone(tree: Tree) -> None:
+    folder = tree("in/a.jpg", "in/b.jpg")
+    os.mkfifo(folder / "in" / "pipe.jpg")
+    (folder / "in" / "gone.jpg").symlink_to("nowhere")
+    assert list(planned("in")) == ["in/a.jpg", "in/b.jpg", "in/gone.jpg"]
+
+
 def test_a_folder_of_videos_says_how_they_are_named(tree: Tree) -> None:
     tree("films/a.mp4")
     with pytest.raises(UsageError, match=r"no image lies in films. Only depth takes videos, each by its name or a pattern"):
