@@ -73,6 +73,7 @@ class Task:
 
     Attributes:
         leaves_alone: what clean photographs are called, for a model that should leave them alone.
+        keeps: what else it should leave as it is.
         task: the task of the zoo, if it is called otherwise.
         inputs: what the model is given beside the photograph.
     """
@@ -80,6 +81,7 @@ class Task:
     trials: tuple[Trial, ...]
     baselines: tuple[str, ...] = ()
     leaves_alone: str = ""
+    keeps: tuple[Trial, ...] = ()
     task: str = ""
     inputs: tuple[str, ...] = ()
 
@@ -111,7 +113,12 @@ TASKS = {
     "desnow": Task((Trial("snow", "snow"),), ("tv",)),
     "dehaze": Task((Trial("haze", "haze"),), ("dark-channel",)),
     "deraindrop": Task((Trial("raindrops", "raindrop"),), ("tv",), "dry, left alone"),
-    "dereflect": Task((Trial("reflection", "reflection"),), ("tv",), "no pane, left alone"),
+    "dereflect": Task(
+        (Trial("reflection", "reflection"),),
+        ("tv",),
+        "no pane, left alone",
+        (Trial("no pane, shaken, left alone", "motion", {"sharp": 0.0}),),
+    ),
     "weather": Task(
         (Trial("rain", "rain"), Trial("snow", "snow"), Trial("haze", "haze"), Trial("raindrops", "raindrop")),
         ("dark-channel",),
@@ -138,6 +145,11 @@ def untouched(folders: Sequence[Path]) -> Iterator[Sample]:
     for path, name in zip(paths, unique_names(paths), strict=True):
         image = load_rgb(path).permute(1, 2, 0).numpy()
         yield Sample(name, image, image)
+
+
+def kept(trial: Trial, folders: Sequence[Path], recipe: str, seed: int) -> Iterator[Sample]:
+    """What a degradation has made of photographs, as what they should stay."""
+    return (replace(sample, target=sample.image) for sample in degraded(trial, folders, recipe, seed))
 
 
 def pairs(inputs: Path, targets: Path) -> Iterator[Sample]:
@@ -271,6 +283,10 @@ def main() -> None:
                 table.add_row(*line)
         if alone := TASKS[task].leaves_alone if clean else "":
             for line in rows_alone(alone, measure(alone, untouched(clean), subjects[:2])):
+                table.add_row(*line)
+        for trial in TASKS[task].keeps if clean else ():
+            samples = kept(trial, clean, recipe, arguments.seed)
+            for line in rows_alone(trial.name, measure(trial.name, samples, subjects[:2])):
                 table.add_row(*line)
         if arguments.pairs:
             title = str(arguments.pairs[0])

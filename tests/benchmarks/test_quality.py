@@ -40,7 +40,7 @@ def test_every_trial_has_its_degradation() -> None:
 
     for task in quality.TASKS.values():
         assert all(find_baseline(name) for name in task.baselines)
-        for trial in task.trials:
+        for trial in (*task.trials, *task.keeps):
             table = {**quality.recipe_settings("multi-output-compact", trial.degradation), **trial.settings}
             assert callable(get_degradation(trial.degradation, table, whole=not trial.settings))
 
@@ -62,3 +62,12 @@ def test_a_verb_of_several_models_is_measured_as_it_restores(
     assert "weak or strong" in capsys.readouterr().out
     found = figures["verb"]["weak or strong: only turn"]["subjects"][1]["summary"]
     assert found == figures["strong"]["strong: only turn"]["subjects"][1]["summary"]
+
+
+def test_what_is_to_stay_is_compared_with_itself(tmp_path: Path) -> None:
+    save_photo(tmp_path / "a.png", size=(60, 50))
+    (trial,) = quality.TASKS["dereflect"].keeps
+    (sample,) = quality.kept(trial, [tmp_path], "none", 1)
+    (taken,) = quality.degraded(trial, [tmp_path], "none", 1)
+    assert (sample.image == taken.image).all() and sample.target is sample.image
+    assert (taken.image != taken.target).any()
