@@ -95,10 +95,15 @@ class Engine:
         """What the network says of a small picture in one go, ``(H, W, 3)``, not clipped; however images are cut.
 
         Raises:
-            MemoryError: if it is not small enough for the device.
+            OutOfMemoryError: if it is not small enough for the device.
         """
         beside = {**self._measure(picture), **(extras or {})}
-        maps = self.backend.run(_uncut(picture), **beside)
+        try:
+            maps = self.backend.run(_uncut(picture), **beside)
+        except MemoryError:
+            size = f"{picture.width}x{picture.height}"
+            problem = f"{self.backend.device} has not enough memory even for {size} pixels"
+            raise OutOfMemoryError(problem, "Close other programs or take another device") from None
         answer = self._finish({name: values[0] for name, values in maps.items()}).image[0]
         return np.asarray(answer, np.float32).transpose(1, 2, 0)
 

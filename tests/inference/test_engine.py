@@ -184,3 +184,12 @@ def test_tiles_that_are_started_ahead_are_merged_in_their_places() -> None:
     assert plan.tiles > 4 and len(notes) == 2
     assert (backend.most, backend.under_way) == (2, 0)
     assert progress[-plan.tiles - 1 :] == [(done, plan.tiles) for done in range(plan.tiles + 1)]
+
+
+def test_a_small_picture_goes_through_whole_or_not_at_all() -> None:
+    engine, backend = engine_with(room=50 * 50, max_side=16)
+    values = picture(40, 50)
+    np.testing.assert_allclose(engine.answer(images.Image(values)), mean3(values), atol=1e-6)
+    assert backend.tried == [(40, 50)]
+    with pytest.raises(OutOfMemoryError, match="cpu has not enough memory even for 60x50 pixels"):
+        engine.answer(images.Image(picture(50, 60)))
