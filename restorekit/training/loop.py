@@ -308,6 +308,7 @@ class Trainer:
                 pictures,
                 report.samples,
                 report.validation_tile,
+                step,
             )
             values = scores.values | {"hours": self.progress.seconds / 3600}
             self.validation_log.write(step, values)

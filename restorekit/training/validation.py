@@ -72,23 +72,25 @@ def validate(
     pictures: Path | None = None,
     samples: int = 0,
     tile: int = 0,
+    step: int = 0,
 ) -> Scores:
     """Score the network on every photograph of ``data``: what it restores, the depth it sees, or where nothing is known to be
-    true, its losses. Of the first ``samples`` input, result and target are saved side by side. Photographs go through the network
-    whole, or in tiles of at most ``tile`` pixels.
+    true, its losses as they are weighted at ``step``. Of the first ``samples`` input, result and target are saved side by side.
+    Photographs go through the network whole, or in tiles of at most ``tile`` pixels.
     """
     if data.truth == "none":
-        return _score_losses(fabric, network, objective, data)
+        return _score_losses(fabric, network, objective, data, step)
     score = _score_depth if data.truth == "depth" else _score_images
     return score(_looks(fabric, method, config, network, data, tile), pictures, samples)
 
 
-def _score_losses(fabric: Fabric, network: nn.Module, objective: Objective, data: ValidationSet) -> Scores:
+def _score_losses(fabric: Fabric, network: nn.Module, objective: Objective, data: ValidationSet, step: int) -> Scores:
     """Mean losses. The first decides: it is what a method that teaches itself cannot cheat in."""
     rows = []
     for index in range(len(data)):
         batch = data[index]
         extras = {name: value.to(fabric.device) for name, value in batch.extras.items()}
+        extras |= {"step": torch.tensor(step), "draw": torch.tensor(index)}  # terms that have begun, and the same dice every time
         here = Batch(batch.input.to(fabric.device), batch.target.to(fabric.device), extras)
         losses = objective(_Autocast(fabric, network), here)
         rows.append({name: float(value) for name, value in losses.items()})

@@ -15,12 +15,13 @@ from torch import nn
 from restorekit import images
 from restorekit.data.held_back import HeldBack
 from restorekit.errors import DataError, SettingError
-from restorekit.methods import Batch
+from restorekit.methods import Batch, get_method
 from restorekit.methods.multi_output import METHOD
 from restorekit.training import Recipe, load_recipe, train, validation
 from restorekit.training.sources import load_data
 from restorekit.training.validation import validate
 from restorekit.zoo import load_card
+from tests.tiny import OTHERS
 from tests.training.conftest import columns
 
 
@@ -107,3 +108,20 @@ def test_losses_are_computed_in_float32_of_what_the_network_says_in_bfloat16() -
     scores = validate(fabric, METHOD, None, network, objective, held)  # type: ignore[arg-type]
     assert seen == [torch.float32] * 3
     assert 0 < scores.values["loss"] < 0.02  # the network itself computed in bfloat16
+
+
+def test_held_back_losses_are_weighted_as_those_of_the_step_and_drawn_the_same() -> None:
+    cbsn = get_method("cbsn")
+    config = cbsn.config_type(**OTHERS["cbsn"][1])
+    torch.manual_seed(0)
+    network = cbsn.build(config)
+    objective = cbsn.objective(config, {"ramp": 100})
+    crops = [torch.rand(1, 3, 40, 40) for _ in range(2)]
+    held = HeldBack("crop", [Batch(crop, crop, {"step": torch.tensor(index)}) for index, crop in enumerate(crops)], "none")
+    early, later, last = (
+        validate(Fabric(accelerator="cpu"), cbsn, config, network, objective, held, step=step).values for step in (0, 50, 1000)
+    )
+    assert early["blind"] == later["blind"] == last["blind"] > 0
+    assert early["invariance"] == 0 < later["invariance"]
+    for name in ("self", "invariance"):
+        assert later[name] == pytest.approx(0.5 * last[name])

@@ -105,6 +105,7 @@ class DownsampledInvariance:
 
     Patches are normalised one by one, and trimmed at the right and the bottom to multiples of both strides. The step, which r
     depends on, is ``batch.extras["step"]``, a tensor of one whole number, where batches have it; else the calls are counted.
+    What the subsampler draws depends on ``extras["draw"]`` likewise, or else on the step.
 
     Args:
         stride_b: see :func:`compute_terms`.
@@ -150,7 +151,7 @@ class DownsampledInvariance:
         x = (patches - mean) / std
         if self.supervised:
             return self._compare(network, x, self._trim(batch.target), mean, std)
-        choice = draw_choice(patches, self.stride_i, self.seed, step)
+        choice = draw_choice(patches, self.stride_i, self.seed, int(batch.extras.get("draw", step)))
         terms = compute_terms(network, x, choice, self.stride_b, self.stride_i)
         ramp = self.ramp_at(step)
         return {"blind": terms.blind, "self": ramp * terms.own, "invariance": ramp * self.lambda_inv * terms.invariance}

@@ -110,7 +110,8 @@ class DcpiObjective:
       for the length of its way; no way at all where it is not known. All terms but L_r then see these motions, with ways as long
       as depth and flow say, and the pose network learns them (L_m);
     * ``pseudo_depth``, optional: ``(B, 1, H, W)``, of any positive scale;
-    * ``step``, optional: the number of the step, which the beginnings of terms depend on; else calls are counted.
+    * ``step``, optional: the number of the step, which the beginnings of terms depend on; else calls are counted;
+    * ``draw``, optional: what the pairs of the ranking loss are drawn by; else the step.
 
     Args:
         settings: weights, limits, beginnings.
@@ -155,7 +156,7 @@ class DcpiObjective:
             losses["geometric"] = settings.geometric * geometric_term(views.depths[0], found.values())
             losses["motion"] = settings.motion * motion_term(views.poses, found)
         if "pseudo_depth" in extras:
-            losses |= self.normal_terms(views, extras["pseudo_depth"], step)
+            losses |= self.normal_terms(views, extras["pseudo_depth"], int(extras.get("draw", step)))
         return losses
 
     def views(self, batch: Batch, answer: Answer) -> Views:
@@ -257,14 +258,16 @@ class DcpiObjective:
         ]
         return torch.stack(errors).mean() if errors else views.depths[0].new_zeros(())
 
-    def normal_terms(self, views: Views, pseudo_depth: Tensor, step: int) -> dict[str, Tensor]:
-        """L_n and, where it has a weight, the ranking loss, against the normals of a pseudo depth ``(B, 1, h, w)``."""
+    def normal_terms(self, views: Views, pseudo_depth: Tensor, draw: int) -> dict[str, Tensor]:
+        """L_n and, where it has a weight, the ranking loss, whose pairs ``draw`` fixes, against the normals of a pseudo depth
+        ``(B, 1, h, w)``.
+        """
         settings, depth = self.settings, views.depths[0]
         pseudo_depth = F.interpolate(pseudo_depth.float(), depth.shape[-2:], mode="bilinear", align_corners=False)
         normals, pseudo = (surface_normals(x, views.intrinsics) for x in (depth, pseudo_depth))
         losses = {"normals": settings.normals * F.l1_loss(normals, pseudo)}
         if settings.ranking:
-            generator = seeded_generator(step)
+            generator = seeded_generator(draw)
             losses["ranking"] = settings.ranking * ranking_loss(depth, normals, pseudo_depth, pseudo, generator)
         return losses
 
