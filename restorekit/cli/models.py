@@ -102,7 +102,7 @@ def _print_table(cards: list[Card]) -> None:
         table.add_row(card.name, tasks, card.method, size, score, card.summary)
     footnotes = ["\n* chosen when no model is named"]
     if any(card.contends_for for card in cards):
-        footnotes.append("+ chosen in its place for a photograph that it finds more to take off")
+        footnotes.append("+ chosen in its place for a photograph in which it finds what it knows")
     if any(card.is_template for card in cards):
         footnotes.append(f"untrained: {_UNTRAINED}")
     print_tables(table, *footnotes)

@@ -275,7 +275,7 @@ def _restorer(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engin
 
         restorer = contest.choose(image, **extras) if choice.strength else contest.first
         if restorer.name != cards[0].name:
-            note(f"{restorer.name} finds more to take off it")
+            note(f"{restorer.name} finds what it knows, and restores it")
         if isinstance(image, LargeImage):
             answer, run = restorer.restore_large(image, strength=choice.strength, **extras, progress=view.tiles, on_note=note)
             return Products(answer, run=run)

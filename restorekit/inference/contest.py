@@ -1,4 +1,4 @@
-"""How much a model finds to take off a photograph, and of several models for one verb the one that finds most."""
+"""How much a model finds to take off a photograph, and which of several models for one verb restores it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ WINDOWS = 3
 """How many of those along each side, at most."""
 LEAST = 4 / 255
 """What a model changes in a photograph, root mean square, at least if it takes the place of the first: less is chance."""
+SHARE = 0.8
+"""How much that must be of what the first changes, which takes more kinds of damage for its own: behind drops on real panes it
+thins a veil as well. Of snow and rain a model that knows drops changes half as much.
+"""
 
 
 class Contest:
     """Models of which each knows other damage, for photographs of which nobody says what is wrong with them.
 
-    Each is tried on up to nine small parts of a photograph, as it is. The one that changes them most restores it: a network that
-    was taught drops and not rain leaves rain nearly as it is, and one that was taught both but knows drops less takes less of
-    them off. So contenders must have learnt to leave alone what they do not know.
+    Each is tried on up to nine small parts of a photograph, as it is. The first, which knows most kinds, restores it, unless
+    another changes these parts about as much or more: a network that was taught drops and not rain leaves rain nearly as it is,
+    and one that was taught both but knows drops less takes less of them off. So contenders must have learnt to leave alone what
+    they do not know.
 
     Args:
-        restorers: the first is the one to take where none of the others changes more than :data:`LEAST`.
+        restorers: the first is the one to take where none of the others changes more than :data:`LEAST`, and than :data:`SHARE`
+            of what it changes itself.
     """
 
     def __init__(self, restorers: Sequence[Restorer]) -> None:
@@ -63,7 +69,7 @@ class Contest:
             return self.first
         first, *others = [change_by(restorer, image, **inputs) for restorer in self._restorers]
         most = max(others)
-        return self._restorers[1 + others.index(most)] if most > max(first, LEAST) else self.first
+        return self._restorers[1 + others.index(most)] if most > max(SHARE * first, LEAST) else self.first
 
     def __call__(
         self,

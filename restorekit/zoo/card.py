@@ -96,8 +96,8 @@ class Card:
         config: keys and values of the method's configuration.
         path: the card's own file; empty for a template, which has none.
         default_for: the verbs that choose it when no model is named.
-        contends_for: the verbs of several kinds of damage for which it knows one: of their default model and of it, the one that
-            finds more to take off a photograph restores it, see :class:`restorekit.inference.Contest`.
+        contends_for: the verbs of several kinds of damage for which it knows one: a photograph off which it finds about as much
+            to take as their default model, or more, it restores in its place, see :class:`restorekit.inference.Contest`.
         quality: what ``--quality`` asks for it by, where a verb has models of two sizes; empty where there is only one.
         summary: one line for the list of models.
         licence: licence of the weights.

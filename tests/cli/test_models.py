@@ -35,7 +35,7 @@ def test_those_that_contend_are_marked(run: Run, zoo: Path) -> None:
     assert "+" not in run("models").stdout
     rival.write_text('contends_for = ["deblur"]\n' + rival.read_text())
     shown = run("models").stdout
-    assert "deblur +" in shown and "+ chosen in its place for a photograph that it finds more to take off" in shown
+    assert "deblur +" in shown and "+ chosen in its place for a photograph in which it finds what it knows" in shown
     assert "Contends for" in run("models", "show", "rival").stdout
     cards = {card["name"]: card for card in json.loads(run("models", "--json").stdout)}
     assert cards["rival"]["contends_for"] == ["deblur"] and cards["tiny-deblur"]["contends_for"] == []

@@ -152,11 +152,11 @@ def test_of_several_models_each_photograph_gets_one(run: Run, rivals: Path, phot
     result = run("deblur", photo, "--json")
     assert result.exit_code == 0, result.stderr
     assert "deblur with tiny-deblur or rival" in result.stderr
-    assert "photo.png: rival finds more to take off it" in result.stderr
+    assert "photo.png: rival finds what it knows, and restores it" in result.stderr
     report = json.loads(result.stdout)
     assert report["model"] == "tiny-deblur or rival" and report["files"][0]["model"] == "rival"
     named = run("deblur", photo, "-m", rivals, "-o", "named.png")
-    assert named.exit_code == 0 and "finds more" not in named.stderr
+    assert named.exit_code == 0 and "finds what" not in named.stderr
     assert (pixels(Path("named.png")) == pixels(Path("photo-deblurred.png"))).all()
 
 

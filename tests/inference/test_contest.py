@@ -14,7 +14,7 @@ from restorekit import images
 from restorekit.inference import Contest, Restorer, change_by, restore, taken_off_by
 from restorekit.inference.contest import WINDOW, WINDOWS, _windows
 from restorekit.zoo import find
-from tests.inference.networks import SHORT, Mean3, picture, restorer_of
+from tests.inference.networks import METHOD, SHORT, Mean3, network_of, picture, restorer_of
 from tests.tiny import write_other_card, write_tiny_card
 
 SETTINGS: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
@@ -22,9 +22,10 @@ SETTINGS: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 
 @pytest.fixture(scope="module")
 def contest() -> Contest:
-    """One that changes all pictures a little, and one that changes nothing but grain."""
+    """One that changes all pictures, and one that changes hardly anything but grain."""
     mean = Mean3()
-    return Contest([restorer_of(SHORT, name="steady"), Restorer(mean, 0, mean.build(0), name="soften", **SETTINGS)])
+    steady = Restorer(METHOD, SHORT, network_of(SHORT, 0.2), name="steady", **SETTINGS)
+    return Contest([steady, Restorer(mean, 0, mean.build(0), name="soften", **SETTINGS)])
 
 
 def smooth(height: int, width: int) -> np.ndarray:
@@ -35,7 +36,7 @@ def grainy(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 1, (height, width, 3)).astype(np.float32)
 
 
-def test_the_one_that_changes_a_photograph_most_restores_it(contest: Contest) -> None:
+def test_another_restores_what_it_changes_about_as_much_as_the_first(contest: Contest) -> None:
     assert contest.name == "steady or soften"
     for given_, name in ((smooth(300, 500), "steady"), (grainy(300, 500), "soften")):
         chosen = contest.choose(images.Image.from_array(given_))
@@ -51,6 +52,20 @@ def test_where_nothing_changes_the_first_restores() -> None:
         for parameter in restorer._engine.backend.network.parameters():  # type: ignore[union-attr]
             torch.nn.init.zeros_(parameter)
     assert Contest(idle).choose(images.Image.from_array(grainy(40, 50))).name == "first"
+
+
+def test_how_much_another_must_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    contest = Contest([restorer_of(SHORT, name=name) for name in ("first", "second", "third")])
+    for changes, name in (
+        ((0.1, 0.081, 0.0), "second"),
+        ((0.1, 0.079, 0.0), "first"),
+        ((0.1, 0.09, 0.095), "third"),
+        ((0.001, 0.017, 0.0), "second"),
+        ((0.001, 0.015, 0.0), "first"),
+    ):
+        found = dict(zip(("first", "second", "third"), changes, strict=True))
+        monkeypatch.setattr("restorekit.inference.contest.change_by", lambda restorer, image, found=found: found[restorer.name])
+        assert contest.choose(images.Image.from_array(grainy(20, 30))).name == name
 
 
 def test_what_changes_hardly_anything_takes_no_place() -> None:
