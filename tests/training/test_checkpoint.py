@@ -43,7 +43,6 @@ def test_a_run_that_starts_afresh_leaves_nothing_of_the_one_before(recipe: Recip
     [
         ("report.validation_crop=24", False),
         ("report.validation_seed=1", False),
-        ("data.held_back=2", False),
         ("data.validation=[]", False),
         ("data.validation_depth=[]", True),
         ("report.validate_every=2", True),
@@ -55,6 +54,18 @@ def test_what_was_best_by_other_validations_is_no_more(recipe: Recipe, tmp_path:
     assert load(tmp_path / "last.pt", recipe)[0] == Progress(3, 1.5, 20.0, 2)
     progress, _ = load(tmp_path / "last.pt", load_recipe(tmp_path / "tiny.toml", [change]))
     assert progress == (Progress(3, 1.5, 20.0, 2) if best else Progress(3, 1.5))
+
+
+def test_what_was_best_of_other_crops_held_back_is_no_more(recipe: Recipe, tmp_path: Path) -> None:
+    one, two = (
+        load_recipe(
+            tmp_path / "tiny.toml", ["data.clean=[]", 'data.noisy=["x"]', "data.validation=[]", f"data.held_back={count}"]
+        )
+        for count in (1, 2)
+    )
+    save(tmp_path / "last.pt", one, Progress(3, 1.5, 20.0, 2), {})
+    assert load(tmp_path / "last.pt", one)[0] == Progress(3, 1.5, 20.0, 2)
+    assert load(tmp_path / "last.pt", two)[0] == Progress(3, 1.5)
 
 
 def test_the_best_of_other_validations_is_beaten_by_the_first(recipe: Recipe, tmp_path: Path) -> None:
