@@ -134,7 +134,9 @@ class Learner:
     def _teach_discriminator(self, parts: list[Batch], rate: float) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         for part in parts:
-            found = self.objective.discriminator_loss(self.wrapped, part, self.wrapped_discriminator)  # type: ignore[attr-defined]
+            found = self.objective.discriminator_loss(  # type: ignore[attr-defined]
+                self.wrapped, part, self.wrapped_discriminator, keep=len(parts) == 1
+            )
             for name, value in found.items():
                 self.fabric.backward(value / len(parts))
                 losses[name] = losses.get(name, torch.zeros_like(value)) + value.detach() / len(parts)

@@ -160,6 +160,11 @@ class Trainer:
         self.reporter = reporter if self.leads else Reporter()
         if self.precision == "bf16" and self.fabric.device.type == "cpu" and not cpu_has_bf16():
             self.reporter.noted("This CPU only emulates bfloat16, many times slower than float32: set train.precision to auto")
+        if 0 < self.settings.steps <= self.settings.warmup:
+            self.reporter.noted(
+                f"The warmup of {self.settings.warmup} steps takes the whole training, whose rate is never lowered: "
+                "set train.warmup to a tenth of the steps or less"
+            )
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
         _require_shares(recipe.train, self.fabric.world_size * recipe.train.accumulate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
@@ -16,6 +17,9 @@ from restorekit.settings import from_table, override, read_toml, to_table
 
 SMALLEST = 11
 """Side in pixels of the smallest photograph that can be scored: the window of SSIM."""
+
+LARGEST_SEED = 2**32 - 1
+"""Step, process and seed together make the seed of each step's random numbers, of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class DataSettings:
             raise ValueError("cloth must be from 0 to 1")
         if not 0 <= self.soften[0] <= self.soften[1]:
             raise ValueError("soften must be two numbers from 0, the smaller first")
-        if min(self.memory, self.held_back, self.corridors) < 0 or min(self.gaps, default=0) < 1 or self.depth_unit <= 0:
+        if not self.memory >= 0 or min(self.held_back, self.corridors) < 0 or min(self.gaps, default=0) < 1 or self.depth_unit <= 0:
             raise ValueError("memory, held_back and corridors must not be negative, gaps at least 1, depth_unit positive")
         if self.denoiser and not self.noisy:
             raise ValueError("denoiser is for noisy photographs: set noisy too")
@@ -265,9 +269,17 @@ class TrainSettings:
         for name in ("steps", "batch", "patch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.learning_rate <= 0 or not 0 <= self.ema < 1 or self.clip < 0 or self.clip_value < 0:
-            raise ValueError("learning_rate must be positive, ema in [0, 1), clip and clip_value not negative")
-        if any(factor < 0 for factor in self.rates.values()):
+        if not (0 < self.learning_rate < math.inf and 0 <= self.final_learning_rate < math.inf and 0 < self.decay <= 1):
+            raise ValueError("learning_rate must be positive, final_learning_rate not negative, decay above 0 and at most 1")
+        if not all(0 <= value < math.inf for value in (self.clip, self.clip_value, self.weight_decay)):
+            raise ValueError("clip, clip_value and weight_decay must not be negative")
+        if not all(0 <= value < 1 for value in (self.ema, *self.betas)):
+            raise ValueError("ema and betas must lie in [0, 1)")
+        if min(self.warmup, self.hold, self.period, self.patience) < 0:
+            raise ValueError("warmup, hold, period and patience must not be negative")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed must lie from 0 to {LARGEST_SEED}")
+        if not all(0 <= factor < math.inf for factor in self.rates.values()):
             raise ValueError("rates must not be negative")
         if self.keep_statistics and not self.init:
             raise ValueError("keep_statistics needs init, whose statistics are kept")
@@ -348,6 +360,8 @@ class ReportSettings:
             raise ValueError("log_every, validate_every and checkpoint_every must be at least 1")
         if min(self.keep, self.give_up_after, self.samples, self.validation_tile) < 0:
             raise ValueError("keep, give_up_after, samples and validation_tile must not be negative")
+        if self.validation_seed < 0:
+            raise ValueError("validation_seed must not be negative")
         if self.validation_crop and self.validation_crop < SMALLEST:
             raise ValueError(f"validation_crop must be 0, or at least {SMALLEST}, which scores need")
 

@@ -22,7 +22,7 @@ _WRAPPERS = (
 
 _DEEPEST = 5
 _LONGEST_HEADER = 100_000_000  # of a safetensors file, by its own rule
-_EMA = re.compile(r"(^|[._])ema([._]|$)")
+_EMA = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
 _PROFILED = re.compile(r"(?:.+\.)?total_(?:ops|params)")
 """Counts that a profiler (thop) leaves in state dicts, under equal names in every network."""
 _REFUSED = re.compile(r"(?:GLOBAL|[Cc]lass) ([\w.]+\.\w+)")
@@ -152,7 +152,8 @@ def _variants(found: Found, depth: int = 0) -> Iterator[Found]:
     yield found
     if depth > _DEEPEST:
         return
-    for word in _WRAPPERS:
+    first = dict.fromkeys(key.partition(".")[0] for key in found.tensors)
+    for word in (*_WRAPPERS, *(word for word in first if word not in _WRAPPERS and _EMA.search(word))):
         prefix = f"{word}."
         inner = {key.removeprefix(prefix): value for key, value in found.tensors.items() if key.startswith(prefix)}
         if inner:

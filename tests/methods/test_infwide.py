@@ -346,4 +346,7 @@ class TestObjective:
     def test_border_must_not_be_negative(self) -> None:
         with pytest.raises(SettingError):
             METHOD.objective(TINY, {"reblur_border": -1})
+        for settings in ({"denoise_weight": -1}, {"main": {"ssim": -0.2}}):
+            with pytest.raises(SettingError, match="must not be negative"):
+                METHOD.objective(TINY, settings)
         assert from_table(InfwideObjective, {}, "[objective]").main.ssim == 0.2

@@ -137,6 +137,19 @@ class TestInTurn:
         teach(network, dataclasses.replace(batch))
         assert len(passes) == 4
 
+    def test_of_several_parts_none_is_kept(self, network: Rrformer, batch: Batch) -> None:
+        """A graph for each would take the memory that parts are made to save."""
+        graphs: list[bool] = []
+        network.register_forward_hook(lambda *given: graphs.append(given[2].requires_grad))
+        teach = make(**ADVERSARIAL)
+        parts = batch, dataclasses.replace(batch)
+        for part in parts:
+            (loss,) = teach.discriminator_loss(network, part, keep=False).values()
+            loss.backward()
+        for part in parts:
+            teach(network, part)
+        assert graphs == [False, False, True, True]
+
     def test_each_learns_from_its_own_loss(self, network: Rrformer, batch: Batch) -> None:
         teach = make(mse=0.0, gradient=0.0, **ADVERSARIAL)
         assert teach.discriminator is not None

@@ -52,6 +52,18 @@ def test_a_discriminator_learns_beside_the_network_and_is_resumed(recipe: Recipe
     assert states["discriminator_optimiser"]["state"][0]["step"] == 3
 
 
+def test_parts_of_a_batch_teach_a_discriminator_as_the_whole(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "gan.toml"
+    path.write_text(ADVERSARIAL.format(folder=tmp_path / "photos"))
+    settings = ["train.steps=3", "objective.discriminator=disc_vgg", "objective.gan=sgan"]
+    found = []
+    for parts in (1, 2):
+        train(load_recipe(path, [*settings, f"train.accumulate={parts}"]), tmp_path / str(parts))
+        found.append(columns(tmp_path / str(parts) / "train.csv")[-1])
+    assert float(found[1]["discriminator"]) == pytest.approx(float(found[0]["discriminator"]), rel=1e-2)
+    assert float(found[1]["gan"]) == pytest.approx(float(found[0]["gan"]), rel=1e-2)
+
+
 def test_a_discriminator_forgets_a_bad_step(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "gan.toml"
     path.write_text(ADVERSARIAL.format(folder=tmp_path / "photos"))

@@ -84,6 +84,13 @@ class Hears(Reporter):
         self.notes.append(text)
 
 
+def test_a_rate_that_never_falls_is_told(recipe: Recipe, tmp_path: Path) -> None:
+    for warmup, told in ((2, ["The warmup of 2 steps takes the whole training"]), (1, [])):
+        short, hears = load_recipe(tmp_path / "tiny.toml", ["train.steps=2", f"train.warmup={warmup}"]), Hears()
+        train(short, tmp_path / str(warmup), reporter=hears)
+        assert [note[:46] for note in hears.notes] == told
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_weights_that_stand_still_are_told(killed: bool, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "EPS", 1e6)

@@ -72,6 +72,8 @@ WAYS: dict[str, tuple[Callable[[State], Any], str]] = {
         lambda s: {"state_dict": {**prefixed(zeros(s), "net."), **prefixed(s, "ema_model.module.")}},
         "state_dict.ema_model.module",
     ),
+    "running means beside": (lambda s: {**prefixed(zeros(s), "generator."), **prefixed(s, "generator_ema.")}, "generator_ema"),
+    "in capitals": (lambda s: {"model": zeros(s), "model_EMA": s}, "model_EMA"),
     "averaged": (lambda s: {"net": {"n_averaged": torch.tensor(9), **prefixed(s, "module.")}}, "net.module"),
     "any name": (lambda s: {"icnn": s, "opt_g": optimiser(s), "netD": {"fc.weight": torch.ones(3, 3)}}, "icnn"),
     "numbers beside the tensors": (lambda s: {**s, "height": 192, "use_stereo": False, "note": "none"}, ""),

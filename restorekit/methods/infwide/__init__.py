@@ -81,6 +81,10 @@ class ImageTerms:
     ssim: float = 0.0
     tv: float = 0.0
 
+    def __post_init__(self) -> None:
+        if min(self.l1, self.mse, self.ssim, self.tv) < 0:
+            raise ValueError("l1, mse, ssim and tv must not be negative")
+
 
 @dataclass(frozen=True)
 class InfwideObjective:
@@ -101,8 +105,8 @@ class InfwideObjective:
     reblur_border: int = 0
 
     def __post_init__(self) -> None:
-        if self.reblur_border < 0:
-            raise ValueError("reblur_border must not be negative")
+        if min(self.denoise_weight, self.reblur_weight, self.reblur_border) < 0:
+            raise ValueError("denoise_weight, reblur_weight and reblur_border must not be negative")
 
 
 class Infwide(Method[InfwideConfig]):

@@ -65,6 +65,10 @@ class MultiOutputObjective:
     mean_weight: float = 0.0
     cautious_weight: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.eps <= 0 or min(self.weight or 0.0, self.mean_weight, self.cautious_weight) < 0:
+            raise ValueError("eps must be positive; weight, mean_weight and cautious_weight must not be negative")
+
 
 class MultiOutput(Method[MultiOutputConfig]):
     """A known network with several heads, taught by its best candidate only."""

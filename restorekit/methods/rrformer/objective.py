@@ -62,8 +62,9 @@ class ReflectionRemoval:
         losses = objective(network, batch)
         ...backward, and a step of the network's optimiser
 
-    The network runs once in such a step: its answer is kept for the second call, with the same batch. The discriminator takes no
-    gradient from the second. What has to be kept across an interruption is the state of ``discriminator`` and of its optimiser.
+    The network runs once in such a step: its answer is kept for the second call, with the same batch. Where several batches make a
+    step, those of all come to the discriminator first; it is then told to keep none, and the network runs twice for each, the
+    first time without a graph. The discriminator takes no gradient from the second call. What has to be kept across an interruption is the state of ``discriminator`` and of its optimiser.
 
     The step, which decides whether the discriminator takes part, is ``batch.extras["step"]`` where batches have it; else the
     calls are counted.
@@ -110,19 +111,24 @@ class ReflectionRemoval:
             losses["gan"] = self.settings.lambda_gan * generator_loss(real, fake, self.settings.gan)
         return losses
 
-    def discriminator_loss(self, network: nn.Module, batch: Batch, discriminator: nn.Module | None = None) -> dict[str, Tensor]:
+    def discriminator_loss(
+        self, network: nn.Module, batch: Batch, discriminator: nn.Module | None = None, *, keep: bool = True
+    ) -> dict[str, Tensor]:
         """The discriminator's loss, weighted; empty while it takes no part.
 
         Args:
             network: whose answers it learns to tell from ``batch.target``. No gradient reaches it.
             batch: what the objective will be called with next.
             discriminator: the wrapper in which to call ``self.discriminator`` (for several processes), if there is one.
+            keep: whether the objective is called with this very batch next, and takes the network's answer from here.
         """
         own = self._adversary(batch)
         if own is None:
             return {}
-        image = self._answer(network, batch)
-        self._kept = (batch, image)
+        with torch.set_grad_enabled(keep and torch.is_grad_enabled()):
+            image = self._answer(network, batch)
+        if keep:
+            self._kept = (batch, image)
         called = own if discriminator is None else discriminator
         scores = called(batch.target), called(image.detach())
         return {"discriminator": self.settings.lambda_gan * discriminator_loss(*scores, self.settings.gan)}
