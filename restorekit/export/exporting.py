@@ -189,12 +189,18 @@ def example(method: Method[Any], size: tuple[int, int], seed: int = 0, part: str
     image = (image + 0.02 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
     if part:
         return {name: image.roll(4 * number, 3) for number, name in enumerate(method.parts.get(part, ("image",)))}
-    beside = method.example_extras(*size)
+    beside = _example_extras(method, size)
     for name, values in beside.items():
         height, width = values.shape[2:]
         if min(height, width) > 1:  # like a PSF
             beside[name] = F.interpolate(values, (height + 4 * seed, width + 10 * seed), mode="bilinear")
     return {"image": image, **method.measure(image), **beside}
+
+
+def _example_extras(method: Method[Any], size: tuple[int, int]) -> dict[str, Tensor]:
+    import torch
+
+    return {name: torch.from_numpy(values) for name, values in method.example_extras(*size).items()}
 
 
 def _sizes(method: Method[Any], config: Any, size: tuple[int, int] | None) -> list[tuple[int, int]]:
@@ -246,7 +252,7 @@ def _shown(method: Method[Any], photograph: NDArray[np.float32], size: tuple[int
     import torch
 
     image = torch.from_numpy(middle(photograph, size))
-    return {"image": image, **method.measure(image), **method.example_extras(*size)}
+    return {"image": image, **method.measure(image), **_example_extras(method, size)}
 
 
 def _import_onnx() -> None:

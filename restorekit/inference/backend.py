@@ -56,6 +56,11 @@ class Backend(Protocol):
         """Whether it takes several tiles of one size at once."""
         ...
 
+    @property
+    def compiles(self) -> bool:
+        """Whether each new shape of what it is given, their number too, costs it minutes first."""
+        ...
+
     def run(self, tile: FloatArray, **extras: FloatArray) -> dict[str, FloatArray]:
         """The named maps ``(N, C, h, w)``, float32, of tiles ``(N, 3, h, w)``, float32, RGB in [0, 1], of any size; ``extras``
         are what the network needs beside them. N is 1 where it takes no batches.
@@ -99,8 +104,8 @@ class TorchBackend:
         self, method: Method[Any], network: nn.Module, device: torch.device, precision: Precision, compiled: bool = False
     ) -> None:
         self.method = method
-        self.compiled = compiled
-        self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.compiles = compiled
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         if compiled:
             self.network.compile()
         self.device = device
@@ -129,7 +134,7 @@ class TorchBackend:
 
     def in_float32(self) -> TorchBackend:
         """See :meth:`Backend.in_float32`."""
-        return TorchBackend(self.method, self.network, self.device, "fp32", self.compiled)
+        return TorchBackend(self.method, self.network, self.device, "fp32", self.compiles)
 
     def release(self) -> None:
         """See :meth:`Backend.release`."""
@@ -144,7 +149,7 @@ class TorchBackend:
         try:
             return function(*arguments)
         except (RuntimeError, MemoryError) as error:
-            if self.compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            if self.compiles and isinstance(error, torch._dynamo.exc.TorchDynamoException):
                 words = next(iter(str(error).splitlines()), type(error).__name__)
                 raise SettingError(f"this network cannot be compiled here: {words}", "Take the backend torch") from error
             if not is_out_of_memory(error):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit import images
-from restorekit.errors import NumericalError, OutOfMemoryError
+from restorekit.errors import NumericalError, OutOfMemoryError, SettingError
 from restorekit.inference.anchoring import Anchor, reduced, reduced_size
 from restorekit.inference.canvas import Canvas
 from restorekit.inference.extras import Extras, as_arrays
@@ -78,7 +78,7 @@ class Engine:
         self.measured = measured or {}
         self._max_side = max_side
         self._ignores_memory = max_side is not None and memory is None
-        self._batch = batch
+        self._batch = self._most_at_once = batch
         self.budget: int | None = None
         self.at_once = 1
 
@@ -86,7 +86,7 @@ class Engine:
         """The names of what the method's predictions hold besides the image."""
         height, width = self._size or (self.tiling.minimum, self.tiling.minimum)
         picture = np.zeros((1, 3, height, width), np.float32)
-        beside = as_arrays(self.method.example_extras(height, width)) | self._measured(picture)
+        beside = self.method.example_extras(height, width) | self._measured(picture)
         maps = self.backend.run(picture, **beside)
         prediction = self._finish({name: values[0] for name, values in maps.items()})
         return frozenset(field.name for field in fields(prediction)) - {"image"}
@@ -96,7 +96,12 @@ class Engine:
 
         Raises:
             OutOfMemoryError: if it is not small enough for the device.
+            SettingError: if the network takes nothing but smaller tiles.
         """
+        if self._size is not None and (picture.height > self._size[0] or picture.width > self._size[1]):
+            height, width = self._size
+            problem = f"a network for {width}x{height} pixels only cannot be tried on {picture.width}x{picture.height}"
+            raise SettingError(problem, "Export the model without a size")
         beside = {**self._measure(picture), **(extras or {})}
         try:
             maps = self.backend.run(_uncut(picture), **beside)
@@ -132,10 +137,9 @@ class Engine:
                 failure = "numbers"
             if failure == "memory" and self.at_once > 1:
                 self.backend.release()
-                self._batch = self.at_once // 2
-                note(
-                    f"not enough memory on {self.backend.device} for {self.at_once} tiles at once: {self._batch} is the most now"
-                )
+                self._most_at_once = self.at_once // 2
+                most = self._most_at_once
+                note(f"not enough memory on {self.backend.device} for {self.at_once} tiles at once: {most} is the most now")
             elif failure == "memory":
                 self.backend.release()
                 self._max_side = self._halved(plan)
@@ -146,8 +150,8 @@ class Engine:
             elif self.backend.precision == "fp32":
                 raise NumericalError("the network gives values that are not finite, even in float32", "Check the model's weights")
             else:
-                note(f"{self.backend.precision} gave values that are not finite: the image is run again in fp32")
-                self.backend = self.backend.in_float32()
+                lower, self.backend = self.backend.precision, self.backend.in_float32()
+                note(f"{lower} gave values that are not finite: the image is run again in fp32")
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -171,12 +175,15 @@ class Engine:
         return plan_tiles(size, self.tiling, max_side=self._max_side, max_pixels=pixels, overlap=self.overlap)
 
     def _tiles_at_once(self, plan: Plan) -> int:
-        if not self.backend.batches:
+        """As many as were asked for, or on CUDA as many as pay, where tiles are cut by memory no more than fit into it."""
+        by_itself = self.backend.device.type == "cuda" and not self.backend.compiles
+        most = self._most_at_once or (_MOST_AT_ONCE if by_itself else 1)
+        if not self.backend.batches or most == 1:
             return 1
-        if self._batch is not None or self.backend.device.type != "cuda":
-            return min(self._batch or 1, plan.tiles)
-        room = tile_budget(self.backend.device, self.memory).largest_tile(self.bytes_per_pixel)
-        return max(1, min(_MOST_AT_ONCE, plan.tiles, room // (plan.tile[0] * plan.tile[1])))
+        if self._batch is None or not self._ignores_memory:
+            room = tile_budget(self.backend.device, self.memory).largest_tile(self.bytes_per_pixel)
+            most = min(most, room // (plan.tile[0] * plan.tile[1]))
+        return max(1, min(most, plan.tiles))
 
     def _halved(self, plan: Plan) -> int:
         """The longest side of a tile after ``plan`` did not fit into memory."""

@@ -42,7 +42,7 @@ class Ensemble:
         check_views(views)
         self.backend = backend
         self.uses_torch, self.device, self.precision = backend.uses_torch, backend.device, backend.precision
-        self.ahead, self.batches = backend.ahead, backend.batches
+        self.ahead, self.batches, self.compiles = backend.ahead, backend.batches, backend.compiles
         self.views = views
         self.spatial = frozenset(spatial)
 

@@ -113,7 +113,7 @@ def bench(
 
 def example_inputs(card: Card, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     """What a model needs beside a picture of a size, as a user would give it."""
-    return {name: value[0, 0].numpy() for name, value in card.restoration_method().example_extras(*size).items()}
+    return {name: value[0, 0] for name, value in card.restoration_method().example_extras(*size).items()}
 
 
 def measure(case: Case, inputs: Mapping[str, Any]) -> Figures:

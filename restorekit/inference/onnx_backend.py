@@ -73,6 +73,7 @@ class OnnxBackend:
 
     uses_torch = False
     batches = False  # graphs are exported for one image
+    compiles = False
     ahead = 0
 
     def __init__(self, path: Path, provider: str = "auto", threads: int | None = None) -> None:

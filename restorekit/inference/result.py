@@ -25,7 +25,7 @@ class Run:
 
     Attributes:
         device: where the network ran, for example ``"cpu"`` or ``"cuda:0"``.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``; what it ran in at last.
+        precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` or of an ONNX graph ``"int8"``; what it ran in at last.
         tile: rows and columns of a tile; None if the image ran whole.
         overlap: pixels of context on each side of what a tile answers for; 0 if the image ran whole.
         tiles: how many tiles there were; 0 if the network did not run, as at strength 0.

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from restorekit.errors import SettingError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 ConfigT = TypeVar("ConfigT")
@@ -197,6 +199,9 @@ class Method(ABC, Generic[ConfigT]):
         """The longest side of an image that an exported graph serves, in pixels; None, as by default, where there is no limit."""
         return None
 
-    def example_extras(self, height: int, width: int) -> dict[str, Tensor]:
-        """Some ``extra_inputs`` that fit an image of this size, for trying a network out; a method that has any gives them."""
+    def example_extras(self, height: int, width: int) -> dict[str, NDArray[np.float32]]:
+        """Some ``extra_inputs`` that fit an image of this size, for trying a network out; a method that has any gives them.
+
+        They are arrays, as a process without PyTorch tries networks too.
+        """
         return {}

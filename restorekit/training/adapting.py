@@ -12,17 +12,9 @@ from restorekit.errors import UsageError
 from restorekit.methods.dcpi_depth import DcpiDepthConfig
 from restorekit.methods.dcpi_depth.fitting import fitted_size
 from restorekit.settings import to_table
+from restorekit.training.data_settings import DataSettings, VideoFolder
 from restorekit.training.footage import Footage
-from restorekit.training.recipe import (
-    CardSettings,
-    DataSettings,
-    Recipe,
-    ReportSettings,
-    TrainSettings,
-    VideoFolder,
-    load_recipe,
-    shipped_recipes,
-)
+from restorekit.training.recipe import CardSettings, Recipe, ReportSettings, TrainSettings, load_recipe, shipped_recipes
 from restorekit.zoo import Card
 
 _STRIDES = 10

@@ -36,7 +36,8 @@ from restorekit.data.videos import DepthSet, VideoTriplets, held_back_triplets
 from restorekit.degradations import get_degradation
 from restorekit.errors import DataError, SettingError
 from restorekit.methods import Batch
-from restorekit.training.recipe import SMALLEST, PairFolder, Recipe, pair_folder, video_folder
+from restorekit.training.data_settings import PairFolder, pair_folder, video_folder
+from restorekit.training.recipe import SMALLEST, Recipe
 from restorekit.zoo import load_card, load_network
 
 CORRIDOR_FRAMES = 16

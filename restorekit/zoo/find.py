@@ -57,7 +57,7 @@ def load_card(name_or_path: str | Path) -> Card:
     """The shipped card of that name, else the template (:func:`list_templates`), or the card in a file of your own.
 
     Args:
-        name_or_path: a name; or a path, which has a separator in it or ends in ``.toml``.
+        name_or_path: a name; or a path, which has a separator in it or ends as a card, an ONNX file or a checkpoint does.
 
     Raises:
         UnknownNameError: for a name that neither a shipped card nor a template has; the nearest are named.

@@ -47,7 +47,9 @@ def test_network_is_made_ready_and_float32_shares_it() -> None:
     network = network_of(SHORT).train()
     backend = TorchBackend(METHOD, network, CPU, "bf16")
     assert not network.training
-    assert not any(p.requires_grad for p in network.parameters())
+    assert all(p.requires_grad for p in network.parameters())  # whoever validates while training goes on with it
+    assert not any(np.isnan(values).any() for values in backend.run(tile_of(8, 8)).values())
+    network(torch.from_numpy(tile_of(8, 8))).sum().backward()
     assert network.intro.weight.is_contiguous(memory_format=torch.channels_last)
     exact = backend.in_float32()
     assert exact.network is network and (exact.precision, backend.precision) == ("fp32", "bf16")
@@ -105,7 +107,7 @@ def test_a_compiled_network_is_compiled_and_in_float32_too(monkeypatch: pytest.M
     monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
     network = network_of(SHORT)
     backend = TorchBackend(METHOD, network, CPU, "bf16", compiled=True)
-    assert compiled == [network] and backend.in_float32().compiled
+    assert compiled == [network] and backend.in_float32().compiles
     TorchBackend(METHOD, network, CPU, "fp32")
     assert compiled == [network, network]
 

@@ -109,6 +109,36 @@ def test_where_memory_ends_fewer_tiles_are_run_at_once_before_smaller_ones() -> 
     assert fill(engine, image)[1] == []  # it is remembered
 
 
+def test_fewer_at_once_are_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles that grew as their number shrank would ask for as much again."""
+    backend = Groups(most=2)
+    engine = Engine(MEAN, 0, backend, memory=8 * 64 * 64 * MEAN.tiling(0).bytes_per_pixel, batch=8)
+    tiles: list[int] = []
+    plan = engine._plan
+    monkeypatch.setattr(engine, "_plan", lambda picture: tiles.append((found := plan(picture)).tile[0]) or found)
+    fill(engine, picture(300, 312))
+    assert (backend.groups[:3], set(backend.groups[3:])) == ([8, 4, 2], {2}) and len(set(tiles)) == 1
+
+
+def test_where_tiles_cannot_be_smaller_fewer_run_at_once() -> None:
+    backend = Groups()
+    least = least_side(MEAN.tiling(0), None or MEAN.tiling(0).overlap)
+    engine = Engine(MEAN, 0, backend, memory=3 * least * least * MEAN.tiling(0).bytes_per_pixel, batch=50)
+    canvas = Canvas(images.Image.from_array(picture(152, 172)), 1, False, False)
+    plan = engine.fill(canvas, lambda done, tiles: None, lambda text: None)
+    assert 1 <= max(backend.groups) == engine.at_once < 50
+    assert engine.at_once * plan.tile[0] * plan.tile[1] <= max(3 * least * least, plan.tile[0] * plan.tile[1])
+
+
+def test_what_compiles_is_given_one_at_a_time_unless_more_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restorekit.inference.engine.tile_budget", lambda device, memory: Budget(2**30))
+    for batch, most in ((None, 1), (3, 3)):
+        backend = Groups(device="cuda")
+        backend.compiles = True
+        fill(Engine(MEAN, 0, backend, max_side=64, batch=batch), picture(152, 172))
+        assert max(backend.groups) == most
+
+
 def test_a_gpu_gets_as_many_as_its_memory_takes_and_a_cpu_one(monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(300, 312)
     counts = {}

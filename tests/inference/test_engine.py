@@ -186,6 +186,13 @@ def test_tiles_that_are_started_ahead_are_merged_in_their_places() -> None:
     assert progress[-plan.tiles - 1 :] == [(done, plan.tiles) for done in range(plan.tiles + 1)]
 
 
+def test_a_graph_of_one_size_is_not_tried_on_larger_pictures() -> None:
+    engine = Engine(MEAN, 0, Tight(MEAN, MEAN.build(0), 2**30), size=(64, 48))
+    assert engine.answer(images.Image.from_array(picture(64, 48))).shape == (64, 48, 3)
+    with pytest.raises(SettingError, match="for 48x64 pixels only cannot be tried on 49x64"):
+        engine.answer(images.Image.from_array(picture(64, 49)))
+
+
 def test_a_small_picture_goes_through_whole_or_not_at_all() -> None:
     engine, backend = engine_with(room=50 * 50, max_side=16)
     values = picture(40, 50)

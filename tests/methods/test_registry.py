@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,10 @@ FARTHEST = 512
 """Pixels of reach up to which it is tried out; methods that reach farther have tests of their own."""
 
 
+def example_of(method: Method[Any], height: int, width: int) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value) for name, value in method.example_extras(height, width).items()}
+
+
 @dataclass(frozen=True)
 class Subject:
     """A method with a network of its compact configuration."""
@@ -43,7 +48,7 @@ class Subject:
     network: nn.Module
 
     def answer(self, image: Tensor, **measured: Tensor) -> Prediction:
-        example = self.method.example_extras(*image.shape[-2:])
+        example = example_of(self.method, *image.shape[-2:])
         extras = {name: value.to(image.dtype) for name, value in example.items()}
         return self.method.finish(self.method.predict(self.network, image, **extras, **measured), self.config)
 
@@ -117,7 +122,9 @@ class TestDescription:
         assert method.tasks and method.paper.url.startswith("https://")
         assert type(method).__module__ == f"restorekit.methods.{name.replace('-', '_')}"
         assert {"compact", "paper"} <= set(method.presets)
-        assert set(method.example_extras(HEIGHT, WIDTH)) >= set(method.extra_inputs)
+        example = method.example_extras(HEIGHT, WIDTH)
+        assert set(example) >= set(method.extra_inputs)
+        assert all(isinstance(value, np.ndarray) and value.dtype == np.float32 for value in example.values())
 
     def test_compact_is_compact(self, name: str) -> None:
         method = get_method(name)
@@ -183,7 +190,7 @@ class TestNetwork:
     def test_finish_works_pixel_by_pixel(self, subject: Subject) -> None:
         method, image = subject.method, photo()
         with torch.no_grad():
-            maps = method.predict(subject.network, image, **method.example_extras(HEIGHT, WIDTH))
+            maps = method.predict(subject.network, image, **example_of(method, HEIGHT, WIDTH))
             whole = tensors_of(method.finish(maps, subject.config))
             part = tensors_of(method.finish({name: values[..., 5:20, 9:31] for name, values in maps.items()}, subject.config))
         for name, values in part.items():
@@ -227,7 +234,7 @@ def test_tiles_give_what_the_whole_gives(name: str) -> None:
         for cut in ({}, {"tile": side, "overlap": reach_of(name)})
     )
     image = picture(side + 11, side + side // 2)
-    given = {name: value.numpy() for name, value in subject.method.example_extras(*image.shape[:2]).items()}
+    given = subject.method.example_extras(*image.shape[:2])
     found = tiled(image, **given)
     assert found.run.tiles > 1
     assert abs(found.to_array() - whole(image, **given).to_array()).max() < 1e-4
@@ -256,7 +263,7 @@ class TestImport:
         assert card.method == method.name and card.training["entry"].startswith("params_ema")
         back = load_network(card)
         assert all(torch.equal(value, back.state_dict()[key]) for key, value in state.items())
-        image, extras = photo(32, 32), method.example_extras(32, 32)
+        image, extras = photo(32, 32), example_of(method, 32, 32)
         with torch.no_grad():
             expected, found = (method.predict(one, image, **extras) for one in (network, back))
         assert all(torch.equal(expected[name], found[name]) for name in expected)

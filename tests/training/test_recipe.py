@@ -12,7 +12,8 @@ from restorekit.errors import SettingError, UnknownNameError, UsageError
 from restorekit.methods.multi_output import MultiOutputConfig
 from restorekit.metrics import ssim
 from restorekit.training import load_recipe
-from restorekit.training.recipe import SMALLEST, PairFolder, Stage, TrainSettings, pair_folder, shipped_recipes
+from restorekit.training.data_settings import PairFolder, pair_folder
+from restorekit.training.recipe import SMALLEST, Stage, TrainSettings, shipped_recipes
 from restorekit.training.schedule import learning_rate
 
 MINIMAL = """

@@ -11,6 +11,8 @@ from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, 
 from restorekit.settings import from_table
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from restorekit.methods.infwide.network import Infwide as Network
@@ -173,11 +175,11 @@ class Infwide(Method[InfwideConfig]):
     def finish(self, maps: Maps, config: InfwideConfig) -> InfwidePrediction:
         return InfwidePrediction(maps["image"], maps["features"], maps["denoised"], maps["deconvolved"])
 
-    def example_extras(self, height: int, width: int) -> dict[str, Tensor]:
+    def example_extras(self, height: int, width: int) -> dict[str, NDArray[np.float32]]:
         """A PSF of 3 x 3 pixels, mostly its centre."""
-        import torch
+        import numpy as np
 
-        psf = torch.full((1, 1, 3, 3), 0.05)
+        psf = np.full((1, 1, 3, 3), 0.05, np.float32)
         psf[..., 1, 1] = 0.6
         return {"psf": psf}
 

@@ -62,9 +62,10 @@ class ReflectionRemoval:
         losses = objective(network, batch)
         ...backward, and a step of the network's optimiser
 
-    The network runs once in such a step: its answer is kept for the second call, with the same batch. Where several batches make a
-    step, those of all come to the discriminator first; it is then told to keep none, and the network runs twice for each, the
-    first time without a graph. The discriminator takes no gradient from the second call. What has to be kept across an interruption is the state of ``discriminator`` and of its optimiser.
+    The network runs once in such a step: its answer is kept for the second call, with the same batch. Where several batches make
+    a step, those of all come to the discriminator first; it is then told to keep none, and the network runs twice for each, the
+    first time without a graph. The discriminator takes no gradient from the second call. What has to be kept across an
+    interruption is the state of ``discriminator`` and of its optimiser.
 
     The step, which decides whether the discriminator takes part, is ``batch.extras["step"]`` where batches have it; else the
     calls are counted.
