@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from restorekit.images import exif, xmp
-from restorekit.images.colour import CMYKConverter, rgb_to_srgb
+from restorekit.images.code_points import LENGTHS
+from restorekit.images.colour import CMYKConverter, space_of, to_srgb
 from restorekit.images.depth import Array
+from restorekit.images.formats import FORMATS, Format
 from restorekit.images.metadata import IPTC, Metadata
 from restorekit.images.opening import heif_plugin
 from restorekit.images.pillow import assembled
+from restorekit.images.png16 import HEADER_END
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -31,7 +35,8 @@ def encode(
     Args:
         pixels: ``(H, W, 1 or 3)``, uint8.
         alpha: ``(H, W)``, uint8, or None.
-        metadata: what to write with them; the profile must fit the colours written.
+        metadata: what to write with them; the profile must fit the pixels, which are converted to sRGB where the format cannot
+            hold it.
         file_format: a name in :data:`~restorekit.images.formats.FORMATS`.
         quality: 1 to 100, for the formats that have one.
         subsampling: ``"4:4:4"``, ``"4:2:2"`` or ``"4:2:0"``, for the formats that have one.
@@ -40,9 +45,16 @@ def encode(
     pil = assembled(pixels, alpha)
     if cmyk:
         pil = CMYKConverter(metadata.icc_profile).to_cmyk(pil)
+    elif metadata.icc_profile and not _goes_with(metadata.icc_profile, pil.mode, FORMATS[file_format]):
+        pil, metadata = to_srgb(pil, metadata.icc_profile), replace(metadata, icc_profile=None)
     buffer = BytesIO()
     _ENCODERS[file_format](buffer, pil, metadata, quality, subsampling)
     return buffer.getbuffer()
+
+
+def _goes_with(profile: bytes, mode: str, kind: Format) -> bool:
+    """Whether a file of that kind holds the profile: some hold none, and a profile of grey does not go with grey made RGB."""
+    return kind.profile and (space_of(profile) != "GRAY" or mode in kind.greys)
 
 
 def companion(metadata: Metadata) -> bytes:
@@ -55,19 +67,27 @@ def companion(metadata: Metadata) -> bytes:
 
 
 def _encode_png(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, *_: object) -> None:
-    from PIL.PngImagePlugin import PngInfo
+    from PIL.PngImagePlugin import PngInfo, putchunk
 
     info = PngInfo()
     for key, value in metadata.text:
         info.add_text(key, value)
-    for name, body in metadata.colour if metadata.icc_profile is None else ():
-        info.add(name, body)
+    for name, body in metadata.colour:
+        if name not in LENGTHS and metadata.icc_profile is None:
+            info.add(name, body)
     if metadata.xmp is not None:
         info.add(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
     options: dict[str, Any] = {"exif": metadata.exif} if metadata.exif else {}
     if metadata.dpi and max(metadata.dpi) < _DENSEST:
         options["dpi"] = metadata.dpi
     pil.save(buffer, "PNG", pnginfo=info, icc_profile=metadata.icc_profile, **options)
+    coded = [(name, body) for name, body in metadata.colour if name in LENGTHS]
+    if coded:  # not every version of Pillow writes them; their place is before palette and pixels
+        rest = buffer.getvalue()[HEADER_END:]
+        buffer.seek(HEADER_END)
+        for name, body in coded:
+            putchunk(buffer, name, body)
+        buffer.write(rest)
 
 
 def _encode_jpeg(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, quality: int, subsampling: str) -> None:
@@ -129,18 +149,13 @@ def _encode_avif(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, qu
 
 def _encode_bmp(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, *_: object) -> None:
     dpi = metadata.dpi if metadata.dpi and max(metadata.dpi) < _DENSEST else (0, 0)
-    if pil.mode == "RGB":
-        pil = rgb_to_srgb(pil, metadata.icc_profile)
     if pil.mode in ("L", "RGB"):
         pil.save(buffer, "BMP", dpi=dpi)
         return
     import cv2
 
     # Pillow writes alpha into a field that no reader, itself included, takes for alpha
-    alpha = pil.getchannel("A")
-    colours = rgb_to_srgb(pil.convert("RGB"), metadata.icc_profile)
-    colours.putalpha(alpha)
-    data = bytearray(cv2.imencode(".bmp", cv2.cvtColor(np.asarray(colours), cv2.COLOR_RGBA2BGRA))[1])
+    data = bytearray(cv2.imencode(".bmp", cv2.cvtColor(np.asarray(pil.convert("RGBA")), cv2.COLOR_RGBA2BGRA))[1])
     for at, value in zip((38, 42), dpi, strict=True):
         data[at : at + 4] = round(value / 0.0254).to_bytes(4, "little")
     buffer.write(data)

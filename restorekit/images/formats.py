@@ -26,6 +26,7 @@ class Format:
         name: what users and Pillow call it.
         extensions: lower case, with the dot; the first is the usual one.
         dtypes: names of the sample types it holds, deepest last.
+        greys: the modes of Pillow that it holds grey in, of ``L`` and, with alpha, ``LA``; elsewhere grey becomes RGB.
         alpha: whether it holds transparency.
         cmyk: whether it holds CMYK as well as RGB.
         profile: whether it holds an ICC profile.
@@ -35,6 +36,7 @@ class Format:
     name: str
     extensions: tuple[str, ...]
     dtypes: tuple[str, ...] = ("uint8",)
+    greys: tuple[str, ...] = ("L", "LA")
     alpha: bool = True
     cmyk: bool = False
     profile: bool = True
@@ -48,10 +50,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("PNG", (".png",), dtypes=("uint8", "uint16")),
             Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, cmyk=True, max_side=65500),
             Format("TIFF", (".tif", ".tiff"), dtypes=("uint8", "uint16", "float32"), cmyk=True),
-            Format("WEBP", (".webp",), max_side=16383),
-            Format("BMP", (".bmp", ".dib"), profile=False),
-            Format("AVIF", (".avif",), max_side=65536),
-            Format("HEIF", (".heic", ".heif", ".hif"), max_side=65535),
+            Format("WEBP", (".webp",), greys=(), max_side=16383),
+            Format("BMP", (".bmp", ".dib"), greys=("L",), profile=False),
+            Format("AVIF", (".avif",), greys=("L",), max_side=65536),
+            Format("HEIF", (".heic", ".heif", ".hif"), greys=("L",), max_side=65535),
         )
     }
 )

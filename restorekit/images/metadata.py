@@ -30,8 +30,8 @@ class Metadata:
         dpi: horizontal and vertical resolution in dots an inch.
         text: keywords and values of PNG text chunks; a JPEG comment is the keyword ``"Comment"``.
         iptc: the IPTC records of a JPEG file: caption, author, copyright.
-        colour: names and bodies of a PNG file's chunks that say what its colours mean, where no profile does: ``gAMA``, ``cHRM``
-            and ``sRGB``.
+        colour: names and bodies of a PNG file's chunks that say what its colours mean: ``cICP``, ``mDCV`` and ``cLLI``, which go
+            before a profile, and ``gAMA``, ``cHRM`` and ``sRGB``, which count where there is no profile.
     """
 
     icc_profile: bytes | None = None

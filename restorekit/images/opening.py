@@ -8,10 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from restorekit.errors import ImageError
+from restorekit.images import code_points
 from restorekit.images.image import Image
 from restorekit.images.pillow import from_loaded
 from restorekit.images.problems import Source
@@ -63,19 +65,23 @@ def read(file: BinaryIO, head: bytes, file_format: str, source: Source) -> Image
         source: what to call it and how large it may be.
 
     Raises:
-        ImageError: for an image without pixels, with too many of them, or with several pictures.
+        ImageError: for an image without pixels, with too many of them, or with several pictures, and for HDR in AVIF and HEIC.
         Exception: whatever Pillow raises on damaged data.
     """
     size = _size_in(head, file_format)
     source.check_size(size)
+    points = code_points.read(file, file_format)
     with long_texts(file_format):
         with limit_lifted(size):
             pil = open_file(file, file_format, source.name)
         source.check_size(pil.size)
         if file_format in ("PNG", "WEBP", "AVIF"):  # JPEG and HEIF keep previews and gain maps beside their picture, not frames
             source.check_frames(getattr(pil, "n_frames", 1))
+        if file_format in ("AVIF", "HEIF") and not pil.info.get("icc_profile"):
+            points.check_range(source.name)
         pil.load()
-    return from_loaded(pil, file_format)
+    image = from_loaded(pil, file_format)
+    return replace(image, metadata=points.added_to(image.metadata, image.pixels.shape[2]))
 
 
 def open_file(file: BinaryIO, file_format: str, name: str) -> PillowImage.Image:

@@ -22,7 +22,9 @@ from restorekit.images.depth import Array
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _TOLD_BY_PILLOW = (b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"pHYs")
-_HEADER_END = len(SIGNATURE) + 25
+HEADER_END = len(SIGNATURE) + 25
+"""Where the first chunk behind ``IHDR`` begins."""
+
 _LEVEL = 4  # of deflate: level 6 takes three times as long for 2 % less
 
 
@@ -71,7 +73,7 @@ def split(data: bytes) -> Parts:
         elif name == b"acTL":
             frames = int.from_bytes(chunk[8:12], "big")
     alone = _one_pixel()
-    return Parts(b"".join(picture), alone[:_HEADER_END] + b"".join(companion) + alone[_HEADER_END:], transparent, frames)
+    return Parts(b"".join(picture), alone[:HEADER_END] + b"".join(companion) + alone[HEADER_END:], transparent, frames)
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -119,11 +121,11 @@ def encode(pixels: Array, alpha: Array | None, companion: bytes, file: BinaryIO)
 
     samples = pixels if alpha is None else np.concatenate((pixels, alpha[:, :, None]), axis=2)
     encoded = memoryview(imagecodecs.png_encode(samples[:, :, 0] if samples.shape[2] == 1 else samples, level=_LEVEL))
-    file.write(encoded[:_HEADER_END])
+    file.write(encoded[:HEADER_END])
     for name, chunk in chunks(companion):
         if name not in _CRITICAL:
             file.write(chunk)
-    file.write(encoded[_HEADER_END:])
+    file.write(encoded[HEADER_END:])
 
 
 def _alpha_of(pixels: Array, transparent: bytes | None) -> Array | None:

@@ -26,7 +26,8 @@ def read(source: str | Path | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_
     Palettes become RGB. CMYK (and YCCK) becomes sRGB through the file's own profile if it has one, naively otherwise;
     :func:`restorekit.images.write` goes back where the format written holds CMYK. Alpha, a palette's or a single colour's
     transparency included, is set aside. Fewer than 8 bits are widened to 8, others to 16; AVIF and HEIC are read with 8 bits;
-    float TIFF stays float. JPEG previews and gain maps, and reduced copies in TIFF, are not read.
+    float TIFF stays float. JPEG previews and gain maps, and reduced copies in TIFF, are not read. Display P3 that PNG, AVIF and
+    HEIC tell by code points alone gets a profile that other formats hold too.
 
     Args:
         source: a path, or an open binary file, which is read from its beginning; a pipe is read to its end.
@@ -38,8 +39,8 @@ def read(source: str | Path | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_
 
     Raises:
         ImageError: whatever is wrong: no such file, a folder, no permission, empty, not an image, of a kind not read, cut short,
-            damaged, without pixels, larger than ``max_pixels``, of floats that mostly lie above white, or of several pictures
-            (animations, documents), of which writing would lose all but one.
+            damaged, without pixels, larger than ``max_pixels``, of floats that mostly lie above white, of several pictures
+            (animations, documents), of which writing would lose all but one, or an AVIF or HEIC file in HDR (PQ, HLG).
     """
     with _opened(source) as (file, name):
         try:
@@ -81,7 +82,7 @@ def _decode(file: BinaryIO, head: bytes, file_format: str, source: Source) -> Im
 
 
 def _read_png16(file: BinaryIO, header: tuple[int, int, int], source: Source) -> Image:
-    from restorekit.images import png16
+    from restorekit.images import code_points, png16
     from restorekit.images.image import mode_of
     from restorekit.images.opening import long_texts, open_file
     from restorekit.images.orientation import upright
@@ -89,6 +90,7 @@ def _read_png16(file: BinaryIO, header: tuple[int, int, int], source: Source) ->
 
     width, height, _ = header
     source.check_size((width, height))
+    points = code_points.read(file, "PNG")
     parts = png16.split(file.read())
     source.check_frames(parts.frames)
     with long_texts("PNG"):
@@ -98,6 +100,7 @@ def _read_png16(file: BinaryIO, header: tuple[int, int, int], source: Source) ->
     pixels, alpha = png16.decode(parts)
     if pixels.shape[:2] != (height, width):
         raise ValueError("the size is not what the header says")
+    metadata = points.added_to(metadata, pixels.shape[2])
     mode = mode_of(pixels.shape[2], alpha is not None, "uint16")
     return Image(upright(pixels, turned), None if alpha is None else upright(alpha, turned), metadata, "PNG", mode)
 

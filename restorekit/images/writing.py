@@ -37,7 +37,7 @@ def write(
     Sample depth is kept where the format holds it (16 bits: PNG and TIFF; float: TIFF), else rounded to the deepest it has. Grey
     is written as grey, except where a format has none: WebP, and with alpha BMP, AVIF and HEIC. Alpha is dropped only in JPEG,
     which has none. An image read from CMYK goes back to CMYK, through the same profile, in JPEG and TIFF, and is written as sRGB
-    elsewhere. BMP holds no profile: colours are converted to sRGB.
+    elsewhere. BMP holds no profile: colours are converted to sRGB. So is grey with a profile of its own that becomes RGB.
 
     ICC profile, EXIF, XMP, resolution and text go where the format has a place for them; WebP, AVIF and HEIC carry the resolution
     in EXIF, BMP carries nothing but the resolution. JPEG takes at most 64 KB of each: an EXIF block that is larger loses its
