@@ -40,6 +40,14 @@ class ComparisonOptions:
         list[str] | None,
         typer.Option(metavar="NAME,...", help="What to call the versions; by default their names.", rich_help_panel=FILES),
     ] = None
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the file that stands where the sheet goes. A page is replaced anyway.",
+            rich_help_panel=FILES,
+        ),
+    ] = False
     crop: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,7 +73,7 @@ def register(app: typer.Typer) -> None:
 
 def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     """Write the page or the sheet."""
-    from restorekit.errors import UsageError
+    from restorekit.errors import ImageError, UsageError
     from restorekit.evaluation import Policy, comparison_page, write_text
     from restorekit.evaluation.comparison import check_crops, exhibits_of, make_sheet, parse_crop, read_versions
     from restorekit.evaluation.gallery import encode
@@ -85,7 +93,10 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     if kind == ".png":
         if len(versions) > 1:
             raise UsageError(f"a sheet shows one picture, not {len(versions)}", "Write a page: -o comparison.html")
-        write(Image.from_pil(make_sheet(versions[0], crops, options.column or COLUMN)), options.output)
+        if os.path.lexists(options.output) and not options.overwrite:
+            raise ImageError(f"{options.output} exists already", "Add --overwrite to replace it")
+        sheet = Image.from_pil(make_sheet(versions[0], crops, options.column or COLUMN))
+        write(sheet, options.output, overwrite=options.overwrite)
     else:
         policy = Policy()
         exhibits = [exhibit for entry in versions for exhibit in exhibits_of(entry, crops, policy.pixels)]

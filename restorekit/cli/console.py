@@ -27,7 +27,7 @@ def print_tables(*tables: RenderableType) -> None:
     """Tables, or lines, to standard output."""
     from rich.console import Console as RichConsole
 
-    console = RichConsole(highlight=False, markup=False)
+    console = RichConsole(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDE)
     for table in tables:
@@ -46,7 +46,7 @@ class Console:
 
         self.quiet = quiet
         logging.getLogger("restorekit").setLevel(logging.ERROR if quiet else logging.NOTSET)
-        self.rich = RichConsole(stderr=True, highlight=False)
+        self.rich = RichConsole(stderr=True, highlight=False, emoji=False)  # a file may be called :100:.jpg
 
     def say(self, text: str) -> None:
         """A line, unless quiet."""

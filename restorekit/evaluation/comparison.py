@@ -14,6 +14,7 @@ from restorekit import images
 from restorekit.errors import DataError, UsageError
 from restorekit.evaluation.gallery import Exhibit, Pixels, find_window, to_pixels
 from restorekit.evaluation.pairs import find_pairs
+from restorekit.images.colour import to_srgb
 
 Crop = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
@@ -28,7 +29,7 @@ class Versions:
 
     Attributes:
         name: the picture's.
-        pictures: by label, ``(H, W, 3)``.
+        pictures: by label, ``(H, W, 3)``, as a screen that takes them for sRGB shows them.
         files: what they were read from.
     """
 
@@ -44,7 +45,9 @@ class Versions:
 
 
 def read_versions(paths: Sequence[Path], labels: Sequence[str] = (), max_pixels: int | None = None) -> list[Versions]:
-    """The versions in two or more files, or, by name, those in two or more folders.
+    """The versions in two or more files, or, by name, those in two or more folders, in sRGB.
+
+    What has a profile is converted: files that look alike are alike, whatever spaces their values are in.
 
     Args:
         paths: files of one picture, or folders of the same pictures.
@@ -64,7 +67,7 @@ def read_versions(paths: Sequence[Path], labels: Sequence[str] = (), max_pixels:
         raise UsageError("two versions have the same label", "Give them different labels")
     names: dict[str, list[Path]] = {}
     for path in paths[1:]:
-        for pair in find_pairs(paths[0], path):
+        for pair in find_pairs(paths[0], path, apart=paths, verdict="Nothing was compared"):
             names.setdefault(pair.name, [pair.image]).extend(pair.files[1:])
     return [Versions(name, _read(files, labels, max_pixels), tuple(files)) for name, files in sorted(names.items())]
 
@@ -153,12 +156,20 @@ def make_sheet(versions: Versions, crops: Sequence[Crop] = (), column: int = 420
 
 
 def _read(files: Sequence[Path], labels: Sequence[str], max_pixels: int | None) -> dict[str, Pixels]:
-    found = {label: to_pixels(images.read(path, max_pixels=max_pixels)) for label, path in zip(labels, files, strict=True)}
+    found = {label: _as_shown(images.read(path, max_pixels=max_pixels)) for label, path in zip(labels, files, strict=True)}
     shapes = {array.shape[:2] for array in found.values()}
     if len(shapes) > 1:
         told = ", ".join(f"{path} {array.shape[1]} x {array.shape[0]}" for path, array in zip(files, found.values(), strict=True))
         raise DataError(f"versions of one picture must have one size: {told}", "Cut or enlarge them first")
     return found
+
+
+def _as_shown(image: images.Image) -> Pixels:
+    pixels, profile = to_pixels(image), image.metadata.icc_profile
+    if profile is None:
+        return pixels
+    held = PillowImage.fromarray(pixels[:, :, 0] if image.is_grey else pixels)
+    return np.asarray(to_srgb(held, profile).convert("RGB"))
 
 
 def _cut(array: Pixels, crop: Crop) -> Pixels:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from restorekit.errors import DataError, ImageError
 from restorekit.evaluation.alignment import Alignment
 from restorekit.evaluation.measures import DEFAULT, check_targets, get_metric
 from restorekit.evaluation.protocol import Protocol
-from restorekit.images.folders import files_below
+from restorekit.images.folders import walk
+
+NOTHING_SCORED = "Nothing was scored"
 
 _LISTED = 50
 _BY_NAME = "Pair images by name: a/photo.png with a/photo.jpg"
@@ -43,16 +46,22 @@ def find_pairs(
     targets: Path | None,
     accepts: Callable[[Path], bool] = images.is_image_path,
     problems: list[str] | None = None,
+    *,
+    apart: Sequence[Path] = (),
+    verdict: str = NOTHING_SCORED,
 ) -> list[Pair]:
     """Pair the images of two folders by their path below the folder, whatever their extensions; or two files.
 
-    Hidden files and what ``accepts`` refuses, by default all that is not an image, are passed over.
+    Hidden files and what ``accepts`` refuses, by default all that is not an image, are passed over. Where one folder lies in the
+    other, what it holds belongs to it alone.
 
     Args:
         restored: a folder, or one file.
         targets: the same; None if there are none.
         accepts: whether a file counts.
         problems: takes what does not pair, for :func:`check_pairs` to tell with all else; None to have it raised.
+        apart: more folders whose files do not belong to a folder around them.
+        verdict: what comes of several problems, without a full stop.
 
     Raises:
         DataError: naming every image without a partner and every name that occurs twice.
@@ -63,12 +72,13 @@ def find_pairs(
     if restored.is_file() and (targets is None or targets.is_file()):
         return [Pair(restored.stem, restored, targets)]
     wrong: list[str] = []
-    found = _by_name(restored, accepts, wrong)
-    wanted: Mapping[str, Path | None] = _by_name(targets, accepts, wrong) if targets else dict.fromkeys(found)
+    apart = [*filter(None, (restored, targets)), *apart]
+    found = _by_name(restored, accepts, apart, wrong)
+    wanted: Mapping[str, Path | None] = _by_name(targets, accepts, apart, wrong) if targets else dict.fromkeys(found)
     wrong += [f"{found[name]} has no partner in {targets}" for name in sorted(found.keys() - wanted.keys())]
     wrong += [f"{wanted[name]} has no partner in {restored}" for name in sorted(wanted.keys() - found.keys())]
     if problems is None:
-        _raise(wrong, _BY_NAME)
+        _raise(wrong, _BY_NAME, verdict)
     else:
         problems += wrong
     return [Pair(name, found[name], wanted[name]) for name in sorted(found.keys() & wanted.keys())]
@@ -123,11 +133,11 @@ def check_pairs(
     _raise([*problems, *wrong], "Correct or remove these files" if wrong else _BY_NAME)
 
 
-def _by_name(folder: Path, accepts: Callable[[Path], bool], problems: list[str]) -> dict[str, Path]:
+def _by_name(folder: Path, accepts: Callable[[Path], bool], apart: Sequence[Path], problems: list[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder", "Give two folders or two files")
     names: dict[str, Path] = {}
-    for path in files_below(folder):
+    for path in sorted(_files_in(folder, apart)):
         relative = path.relative_to(folder)
         if not accepts(path) or any(part.startswith(".") for part in relative.parts):
             continue
@@ -138,6 +148,20 @@ def _by_name(folder: Path, accepts: Callable[[Path], bool], problems: list[str])
     if not names:
         raise DataError(f"{folder} holds no images", "Check the path")
     return names
+
+
+def _files_in(folder: Path, apart: Sequence[Path]) -> Iterator[Path]:
+    """The files in a folder and in those inside it, but for those in ``apart``."""
+    for here, names, files in walk(folder):
+        names[:] = [name for name in names if not any(_is_same(here / name, place) for place in apart)]
+        yield from (path for name in files if (path := here / name).is_file())
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return False
 
 
 def _size(path: Path, max_pixels: int | None, problems: list[str]) -> tuple[int, int] | None:
@@ -167,10 +191,10 @@ def _mismatch(
     return []
 
 
-def _raise(problems: list[str], remedy: str) -> None:
+def _raise(problems: list[str], remedy: str, verdict: str = NOTHING_SCORED) -> None:
     if not problems:
         return
     if len(problems) == 1:
         raise DataError(problems[0], remedy)
     shown = problems[:_LISTED] + ([f"and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else [])
-    raise DataError(f"{len(problems)} problems:\n  " + "\n  ".join(shown) + "\nNothing was scored", remedy)
+    raise DataError(f"{len(problems)} problems:\n  " + "\n  ".join(shown) + f"\n{verdict}", remedy)

@@ -46,7 +46,7 @@ class ConsoleReporter(Reporter):
     """A progress bar with rate and time left on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, emoji=False)
 
     @contextmanager
     def running(self, recipe: Recipe, progress: RunProgress, place: str) -> Iterator[None]:

@@ -59,9 +59,38 @@ def test_no_picture_is_replaced_by_the_sheet(run: Run, photos: list[Path], outpu
     assert [photo.read_bytes() for photo in photos] == before
 
 
-def test_a_sheet_is_written_again(run: Run, photos: list[Path]) -> None:
-    for _ in range(2):
-        assert run("compare", *photos, "-o", "sheet.png").exit_code == 0
+def test_what_stands_where_the_sheet_goes_is_replaced_only_if_told_to(run: Run, photos: list[Path]) -> None:
+    holiday = save_photo(Path("holiday.png"), 9)
+    before = holiday.read_bytes()
+    result = run("compare", *photos, "-o", "holiday.png")
+    assert result.exit_code == 1 and holiday.read_bytes() == before
+    assert "restorekit: holiday.png exists already. Add --overwrite to replace it." in result.stderr
+    assert run("compare", *photos, "-o", "holiday.png", "--overwrite").exit_code == 0
+    assert PillowImage.open("holiday.png").width == 3 * 432 + 12
+
+
+def test_no_picture_is_replaced_even_if_told_to(run: Run, photos: list[Path]) -> None:
+    before = photos[0].read_bytes()
+    assert run("compare", *photos, "-o", "a.png", "--overwrite").exit_code == 2
+    assert photos[0].read_bytes() == before
+
+
+def test_a_page_is_written_again(run: Run, photos: list[Path]) -> None:
+    for count in (2, 3):
+        assert run("compare", *photos[:count]).exit_code == 0
+    assert Path("comparison.html").read_text(encoding="utf-8").count("data:image/webp") == 3
+
+
+def test_a_folder_and_the_results_inside_it(run: Run) -> None:
+    for seed, name in enumerate(("in/p.png", "in/q.png", "in/out/p.png", "in/out/q.png")):
+        save_photo(Path(name), seed)
+    result = run("compare", "in", "in/out", "-o", "in/out/page.html", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["pictures"] == ["p", "q"]
+    for name in ("p", "q"):
+        Path(f"in/out/{name}.png").rename(f"in/out/{name}2.png")
+    result = run("compare", "in", "in/out", "-o", "no.html")
+    assert result.exit_code == 1 and "4 problems:" in result.stderr
+    assert "Nothing was compared. Pair images by name" in result.stderr and "scored" not in result.stderr
 
 
 def test_no_picture_of_a_folder_is_replaced_either(run: Run) -> None:

@@ -40,6 +40,28 @@ def test_names_pair_across_extensions_and_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_inside_the_other_is_no_part_of_it(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/sub/b.png", "in/made/out/a.png", "in/made/out/sub/b.png"):
+        save(tmp_path / name)
+    outer, inner = tmp_path / "in", tmp_path / "in" / "made" / "out"
+    pairs = [Pair("a", outer / "a.png", inner / "a.png"), Pair("sub/b", outer / "sub" / "b.png", inner / "sub" / "b.png")]
+    assert find_pairs(outer, inner) == pairs
+    assert find_pairs(inner, outer) == [Pair(pair.name, pair.target, pair.image) for pair in pairs if pair.target]
+    (tmp_path / "link").symlink_to(inner)
+    assert [pair.name for pair in find_pairs(outer, tmp_path / "link")] == ["a", "sub/b"]
+    assert [pair.name for pair in find_pairs(outer, outer)] == ["a", "made/out/a", "made/out/sub/b", "sub/b"]
+    save(outer / "other" / "a.png")
+    assert problems_of(lambda: find_pairs(outer, inner)) == f"{outer / 'other' / 'a.png'} has no partner in {inner}"
+    assert find_pairs(outer, inner, apart=[outer / "other"]) == pairs
+
+
+def test_the_caller_says_what_comes_of_problems(tmp_path: Path) -> None:
+    save(tmp_path / "r" / "a.png"), save(tmp_path / "t" / "b.png")
+    assert problems_of(lambda: find_pairs(tmp_path / "r", tmp_path / "t")).endswith("\nNothing was scored")
+    text = problems_of(lambda: find_pairs(tmp_path / "r", tmp_path / "t", verdict="Nothing was compared"))
+    assert text.endswith("\nNothing was compared")
+
+
 def test_all_missing_partners_are_named_at_once(tmp_path: Path) -> None:
     restored, targets = tmp_path / "r", tmp_path / "t"
     for name in ("r/a.png", "r/b.png", "r/b.bmp", "t/b.png", "t/c.png", "t/d.png"):
