@@ -87,7 +87,7 @@ def do_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOption
     if work.model and batch.pending:
         console.say(f"{work.verb} with {work.model}")
     try:
-        with console.batch(len(plan.jobs), work.verb) as view:
+        with console.batch(len(batch.plan.jobs), work.verb) as view:
 
             def observe(outcome: Outcome) -> None:
                 known.append(outcome)
@@ -104,6 +104,8 @@ def do_batch(work: Work, plan: Plan, inputs: InputOptions, outputs: OutputOption
         for outcome in outcomes:
             if outcome.details:
                 console.complain(outcome.details)
+    for line in batch.sweep(outcomes):
+        console.say(line)
     if not plan.single:
         console.say(summary_line(outcomes, seconds))
     return Done(work.verb, work.model, outcomes, seconds)

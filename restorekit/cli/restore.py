@@ -268,6 +268,10 @@ def _restorer(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engin
     from restorekit.inference.folder import Products
 
     contest = Contest.from_cards(cards, **engine.as_arguments())
+    wanted = choice.maps()
+    taken = "reflection" in wanted and "dereflect" in cards[0].tasks and "reflection" not in contest.first.extras
+    maps = [name for name in wanted if name != "spread" and not (taken and name == "reflection")]
+    contest.first.check_gives(choice.candidates, "spread" in wanted, maps)  # before folders are made
 
     def compute(image: Image | LargeImage, job: Job) -> Products:
         def note(text: str) -> None:
@@ -279,14 +283,12 @@ def _restorer(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engin
         if isinstance(image, LargeImage):
             answer, run = restorer.restore_large(image, strength=choice.strength, **extras, progress=view.tiles, on_note=note)
             return Products(answer, run=run)
-        wanted = [name for name, _ in job.maps]
-        taken = "reflection" in wanted and "dereflect" in cards[0].tasks and "reflection" not in restorer.extras
         result = restorer(
             image,
             strength=choice.strength,
             candidates=choice.candidates,
             spread="spread" in wanted,
-            maps=[name for name in wanted if name != "spread" and not (taken and name == "reflection")],
+            maps=maps,
             **extras,
             progress=view.tiles,
             on_note=note,

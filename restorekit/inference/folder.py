@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -25,6 +25,7 @@ from restorekit.images.atomic import replacing
 from restorekit.images.folders import nearest
 from restorekit.images.problems import cannot_write
 from restorekit.images.video import VideoReader
+from restorekit.inference.films import films_of
 from restorekit.inference.inputs import Job, Plan, identity_of
 from restorekit.inference.journal import Journal, Making
 from restorekit.inference.memory import is_too_large
@@ -104,7 +105,8 @@ class Batch:
 
     A result stands if the journal of its folder says that it was made of the same input with the same settings. A result of ours
     that is out of date is made again. A file that is not ours, or of another input, or was changed since, is left alone and its
-    job fails, unless ``overwrite``. A single image starts no journal, so where there is none its result is like any other file.
+    job fails, unless ``overwrite``; where such files that were never of this input stand in the places of a video's frames, the
+    video fails as one job. A single image starts no journal, so where there is none its result is like any other file.
 
     Args:
         plan: the jobs.
@@ -112,6 +114,7 @@ class Batch:
         overwrite: do every job, whatever stands.
 
     Attributes:
+        plan: the jobs, with one in place of all frames of a video that fails beforehand.
         pending: the jobs to be done.
         settled: the outcomes that are known beforehand.
 
@@ -120,7 +123,6 @@ class Batch:
     """
 
     def __init__(self, plan: Plan, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        self._plan = plan
         self._settings = settings
         self._overwrite = overwrite
         homes = {job.home for job in plan.jobs if job.home is not None}
@@ -130,8 +132,12 @@ class Batch:
         self._ours: set[Job] = set()
         self.pending: list[Job] = []
         self.settled: list[Outcome] = []
-        for job in plan.jobs:
-            self._sort(job)
+        self._films = films_of(plan.jobs, self._journals, settings)
+        self.plan = self._without_mixtures(plan)
+        settled = {outcome.job for outcome in self.settled}
+        for job in self.plan.jobs:
+            if job not in settled:
+                self._sort(job)
         for folder in {job.home or _folder(job) for job in self.pending if job.target}:
             _require_writable(folder)
 
@@ -166,7 +172,22 @@ class Batch:
             with self._at_work():
                 for outcome in self._stream(compute, options or FileOptions()):
                     settle(outcome)
-        return [outcomes[job] for job in self._plan.jobs]
+        return [outcomes[job] for job in self.plan.jobs]
+
+    def sweep(self, outcomes: Sequence[Outcome]) -> list[str]:
+        """When all is done, remove the frames of videos that became shorter; see :meth:`Film.sweep`, also for what is given."""
+        failed = {outcome.job.source for outcome in outcomes if outcome.status == "failed"}
+        return [line for film in self._films if film.path not in failed for line in film.sweep()]
+
+    def _without_mixtures(self, plan: Plan) -> Plan:
+        """The plan, where videos whose frames would come to lie among others are one job each, which has failed."""
+        whole: dict[Job, Job] = {}
+        for film in self._films if not self._overwrite else ():
+            if problem := film.refusal():
+                job = replace(film.jobs[0], frame=None)
+                self.settled.append(_failure(job, problem))
+                whole |= dict.fromkeys(film.jobs, job)
+        return replace(plan, jobs=tuple(dict.fromkeys(whole.get(job, job) for job in plan.jobs)))
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -175,7 +196,7 @@ class Batch:
                 _make_folder(folder)
             for home, journal in self._journals.items():
                 stack.enter_context(
-                    journal.working({job.target.parent for job in self._plan.jobs if job.home == home and job.target})
+                    journal.working({job.target.parent for job in self.plan.jobs if job.home == home and job.target})
                 )
             yield
 
@@ -220,27 +241,31 @@ class Batch:
         with closing(_Sources(options)) as sources, _one_thread("read") as reader, _one_thread("write") as writer:
             ahead: Future[Image | LargeImage] | None = None
             behind: Future[Outcome] | None = None
-            for number, job in enumerate(self.pending):
-                current = ahead or reader.submit(sources.read, job)
-                following = self.pending[number + 1 : number + 2]
-                ahead = reader.submit(sources.read, following[0]) if following else None
-                start = time.perf_counter()
-                try:
-                    image = current.result()
+            try:
+                for number, job in enumerate(self.pending):
+                    current = ahead or reader.submit(sources.read, job)
+                    following = self.pending[number + 1 : number + 2]
+                    ahead = reader.submit(sources.read, following[0]) if following else None
                     start = time.perf_counter()
-                    products = compute(image, job)
-                except UsageError:
+                    try:
+                        image = current.result()
+                        start = time.perf_counter()
+                        products = compute(image, job)
+                    except UsageError:
+                        raise
+                    except Exception as error:
+                        yield _failure(job, error)
+                        continue
+                    seconds = time.perf_counter() - start
                     if behind is not None:
-                        yield behind.result()
-                    raise
-                except Exception as error:
-                    yield _failure(job, error)
-                    continue
-                seconds = time.perf_counter() - start
-                if behind is not None:
+                        written, behind = behind.result(), None
+                        yield written
+                    behind = writer.submit(self._write, job, products, seconds, options)
+                    del image, products, current
+            except (UsageError, KeyboardInterrupt):
+                if behind is not None:  # what is in hand will stand
                     yield behind.result()
-                behind = writer.submit(self._write, job, products, seconds, options)
-                del image, products, current
+                raise
             if behind is not None:
                 yield behind.result()
 
@@ -268,7 +293,7 @@ class Batch:
         for path, image in extras:
             _write_file(image, path, options, overwrite=self._may_replace(job, path))
         if job.target is None:
-            _write_stream(products.image, sys.stdout.buffer, self._plan.format, options)
+            _write_stream(products.image, sys.stdout.buffer, self.plan.format, options)
             return tuple(path for path, _ in extras)
         _write_file(products.image, job.target, options, overwrite=job in self._ours)  # it may have appeared since
         if journal:

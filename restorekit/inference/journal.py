@@ -91,9 +91,7 @@ class Journal:
         now = _stamp(target)
         if now is None:
             return "absent"
-        entry = self._entries.get(self._key(target))
-        while entry is not None and entry.after is None and entry.before == now:
-            entry = entry.previous
+        entry = self._standing(target, now)
         if entry is None or entry.after not in (None, now) or not self._same_input(entry.making, making):
             return "foreign"
         whole = all(os.path.lexists(self.folder / key) for key in entry.wanted)
@@ -103,6 +101,14 @@ class Journal:
         """Whether writing ``target`` was ever started here, of the same input."""
         entry = self._entries.get(self._key(target))
         return entry is not None and self._same_input(entry.making, making)
+
+    def is_anothers(self, target: Path, making: Making) -> bool:
+        """Whether what stands at ``target`` was made of another input, or not by us; what was changed since is not another's."""
+        now = _stamp(target)
+        if now is None:
+            return False
+        entry = self._standing(target, now)
+        return entry is None or not self._same_input(entry.making, making)
 
     def wrote(self, target: Path, path: Path) -> bool:
         """Whether ``path`` is what was written beside ``target``, unchanged."""
@@ -146,6 +152,13 @@ class Journal:
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_SH)
             yield
+
+    def _standing(self, target: Path, now: Stamp) -> _Entry | None:
+        """The entry of what stands at ``target``: not the last one, if its result was never put there."""
+        entry = self._entries.get(self._key(target))
+        while entry is not None and entry.after is None and entry.before == now:
+            entry = entry.previous
+        return entry
 
     def _same_input(self, then: Making, now: Making) -> bool:
         """An input is known by its path, and by name, size and time if it was moved since or only its name was noted."""

@@ -230,17 +230,7 @@ class Restorer:
             NumericalError: if the result is not finite even in float32.
         """
         _check_strength(strength)
-        for wanted, field, title in ((candidates, "heads", "candidates"), (spread, "spread", "spread map")):
-            if wanted and field not in self.extras:
-                raise UsageError(
-                    f"the method {self.method.name} gives no {title}", f"Leave out the {title}, or take a model of multi-output"
-                )
-        for name in maps:
-            if name not in self.extras:
-                gives = " and ".join(sorted("candidates" if extra == "heads" else extra for extra in self.extras)) or "nothing"
-                raise UsageError(
-                    f"the method {self.method.name} gives no {name}", f"Besides the image it gives {gives}; take another model"
-                )
+        self.check_gives(candidates, spread, maps)
         extras = read_extras(self.method, inputs)
         picture = as_image(image)
         started = perf_counter()
@@ -264,6 +254,20 @@ class Restorer:
             run,
             canvas.maps,
         )
+
+    def check_gives(self, candidates: bool = False, spread: bool = False, maps: Collection[str] = ()) -> None:
+        """Raise :class:`UsageError` for candidates, a spread or maps that the method does not have."""
+        for wanted, field, title in ((candidates, "heads", "candidates"), (spread, "spread", "spread map")):
+            if wanted and field not in self.extras:
+                raise UsageError(
+                    f"the method {self.method.name} gives no {title}", f"Leave out the {title}, or take a model of multi-output"
+                )
+        for name in maps:
+            if name not in self.extras:
+                gives = " and ".join(sorted("candidates" if extra == "heads" else extra for extra in self.extras)) or "nothing"
+                raise UsageError(
+                    f"the method {self.method.name} gives no {name}", f"Besides the image it gives {gives}; take another model"
+                )
 
     def change(self, picture: images.Image, **inputs: Any) -> float:
         """Mean square of what the network changes in a small picture, in units of the range [0, 1]; 0 if it is not finite.

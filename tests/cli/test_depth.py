@@ -23,9 +23,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    path = tmp_path / "film.avi"
+    return write_film(tmp_path / "film.avi", 4)
+
+
+def write_film(path: Path, frames: int) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (48, 32))
-    for number in range(4):
+    for number in range(frames):
         writer.write(np.random.default_rng(number).integers(0, 255, (32, 48, 3), dtype=np.uint8))
     writer.release()
     return path
@@ -75,6 +78,24 @@ def test_the_frames_of_a_video_go_to_a_folder(run: Run, film: Path, model: Path)
     assert "1 done, 3 up to date" in again.stderr
     assert run("depth", "-m", model, film, "-o", "flat", "--npy").exit_code == 0
     assert Path("flat/000004.npy").exists()
+
+
+def test_a_video_that_became_shorter_leaves_no_old_frames(run: Run, film: Path, model: Path) -> None:
+    assert run("depth", "-m", model, film).exit_code == 0
+    write_film(film, 2)
+    result = run("depth", "-m", model, film)
+    assert result.exit_code == 0 and "2 done" in result.stderr
+    assert "film-depth: removed 2 frames from 000003.png to 000004.png" in result.stderr
+    assert sorted(path.name for path in Path("film-depth").glob("*.png")) == ["000001.png", "000002.png"]
+
+
+def test_a_video_does_not_go_among_the_frames_of_another(run: Run, film: Path, model: Path) -> None:
+    write_film(Path("a.avi"), 2)
+    assert run("depth", "-m", model, "a.avi", "-o", "out").exit_code == 0
+    result = run("depth", "-m", model, film, "-o", "out")
+    assert result.exit_code == 1 and result.stderr.count("restorekit: ") == 1 and "1 failed" in result.stderr
+    assert f"out already holds 2 frames from 000001.png to 000002.png of something else than {film}" in result.stderr
+    assert sorted(path.name for path in Path("out").glob("*.png")) == ["000001.png", "000002.png"]
 
 
 def test_a_pattern_stands_for_videos(run: Run, film: Path, model: Path) -> None:

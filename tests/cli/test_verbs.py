@@ -89,6 +89,17 @@ def test_maps_a_model_does_not_have_are_refused(run: Run, photo: Path, card: Pat
     assert not Path("photo-deblurred.png").exists()
 
 
+@pytest.mark.parametrize("wanted", [("--candidates",), ("--spread", "maps"), ("--reflection", "maps"), ("--show-kernel", "maps")])
+def test_what_a_model_does_not_give_leaves_no_journal_and_no_folder(
+    run: Run, photo: Path, tmp_path_factory: pytest.TempPathFactory, wanted: tuple[str, ...]
+) -> None:
+    plain = write_other_card(tmp_path_factory.mktemp("model"), "cbsn")
+    for output in ((), ("-o", "new/folder")):
+        result = run("infer", "-m", plain, ".", *output, *wanted)
+        assert result.exit_code == 2 and "the method cbsn gives no " in result.stderr, result.stderr
+        assert list(Path().iterdir()) == [Path(photo.name)]
+
+
 def _read(path: Path) -> np.ndarray:
     from restorekit import images
 

@@ -283,8 +283,10 @@ def test_ctrl_c_leaves_whole_files_only_and_the_next_run_goes_on(source: Path, o
             raise KeyboardInterrupt
         return invert(image, job)
 
+    heard: list[Outcome] = []
     with pytest.raises(KeyboardInterrupt):
-        batch(source, out).run(lambda: compute)
+        batch(source, out).run(lambda: compute, observe=heard.append)
+    assert [outcome.written for outcome in heard] == [(out / "0.png",), (out / "1.png",)]
     assert sorted(p.name for p in out.iterdir()) == [FILE_NAME, "0.png", "1.png"]
     calls = Calls()
     batch(source, out).run(calls)

@@ -134,6 +134,9 @@ def test_methods_without_heads_say_so(option: str, title: str) -> None:
     assert plain.extras == frozenset()
     with pytest.raises(UsageError, match=f"the method mean-3 gives no {title}. Leave out the {title}"):
         plain(samples("uint8"), **{option: True})
+    with pytest.raises(UsageError, match=f"the method mean-3 gives no {title}. Leave out the {title}"):
+        plain.check_gives(option == "candidates", option == "spread")
+    plain.check_gives()
 
 
 def test_what_a_method_gives_besides_the_image(restorer: Restorer) -> None:
