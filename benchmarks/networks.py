@@ -65,7 +65,8 @@ def measure(case: Case) -> Figures:
 
     def run(size: int) -> float:
         image = torch.rand(1, 3, size, size).contiguous(memory_format=torch.channels_last)
-        extras = {**method.measure(image), **method.example_extras(size, size)}
+        beside = {name: torch.from_numpy(values) for name, values in method.example_extras(size, size).items()}
+        extras = {**method.measure(image), **beside}
         start = time.perf_counter()
         method.predict(network, image, **extras)
         return time.perf_counter() - start

@@ -121,7 +121,7 @@ def compare(model: str, picture: images.Image, tiles: Sequence[int]) -> list[Fig
     card = load_card(model)
     method, config = card.restoration_method(), card.parsed_config()
     network = method.build(config) if card.is_template else load_network(card)
-    extras = {name: value[0, 0].numpy() for name, value in method.example_extras(picture.height, picture.width).items()}
+    extras = {name: value[0, 0] for name, value in method.example_extras(picture.height, picture.width).items()}
 
     def answer(how: Method[Any], tile: int) -> NDArray[np.float32]:
         restorer = Restorer(how, config, network, device="cpu", precision="fp32", tile=tile)
