@@ -66,6 +66,7 @@ class Recorder:
     precision = "bf16"
     ahead = 1
     batches = True
+    compiles = True
 
     def __init__(self) -> None:
         self.given: list[dict[str, FloatArray]] = []
@@ -111,7 +112,7 @@ def test_it_passes_for_the_backend_it_runs() -> None:
     ensemble.release()
     assert backend.released
     assert (ensemble.uses_torch, ensemble.device, ensemble.precision, ensemble.ahead) == (True, "nowhere", "bf16", 1)
-    assert ensemble.batches
+    assert ensemble.batches and ensemble.compiles
     careful = ensemble.in_float32()
     assert careful.backend is not backend and (careful.views, careful.spatial) == (2, frozenset({"psf"}))
 
