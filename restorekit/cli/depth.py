@@ -133,7 +133,7 @@ def depth(
     adapt.check()
     camera.check(adapt.adapt)
     card = choose_card("depth", choice.model, choice.quality, fresh=adapt.from_scratch)
-    engine = replace(engine, views=views_for("depth", choice.quality, engine.views, card, report.quiet))
+    engine = replace(engine, views=views_for("depth", choice.model, choice.quality, engine.views, card, report.quiet))
     films = _films(inputs.inputs) if adapt.adapt else []
     jobs = _plan(inputs, outputs, choice.npy)
     steps = adapt.steps(ADAPT_STEPS)

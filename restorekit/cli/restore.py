@@ -190,7 +190,7 @@ def restore_some(
         raise UsageError(
             f"model '{card.name}' answers with depth, and not with a photograph", f"Use `restorekit depth --model {card.name}`"
         )
-    engine = replace(engine, views=views_for(task, choice.quality, engine.views, card, report.quiet))
+    engine = replace(engine, views=views_for(task, choice.model, choice.quality, engine.views, card, report.quiet))
     jobs = plan(
         inputs.inputs,
         suffix=suffix_of(task or card.tasks[0]),

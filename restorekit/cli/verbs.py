@@ -59,22 +59,21 @@ def choose_card(
     Args:
         task: the verb.
         name: a model of the zoo, or the path of a card.
-        quality: which of the models that are included; None for the usual one.
+        quality: which of the models that are included, where none was named; None for the usual one.
         inputs: what the user gives beside the images, such as ``"psf"``.
         fresh: whether a configuration without weights will do, as they are to be learnt.
 
     Raises:
-        UsageError: if the one that was named is for another task, or is asked for by its quality too.
+        UsageError: if the one that was named is for another task, or a fresh one is asked for by its quality.
         CardError: for one without weights.
     """
     from restorekit.zoo import default_card, load_card
 
     if name is None and task is None:
         raise UsageError("infer does not know which model to use", "Add --model NAME; `restorekit models` lists them")
-    if quality is not None and (name is not None or fresh):
-        other = "--from-scratch" if name is None else "--model"
-        remedy = "Leave one of them out; --views gives the mean over mirror images of any model"
-        raise UsageError(f"--quality {quality.value} chooses a model, and so does {other}", remedy)
+    if quality is not None and fresh:
+        problem = f"--quality {quality.value} is of models that have learnt, and --from-scratch begins anew"
+        raise UsageError(problem, "Leave one of them out")
     if name is None and task is not None and not fresh:
         return _default(task, lambda task: default_card(task, quality.value if quality else "", inputs))
     card = load_card(name or f"{VERBS[task or ''].learner}-compact")
@@ -99,15 +98,17 @@ def choose_cards(
     return contenders(task, quality.value if quality else "", inputs)
 
 
-def views_for(task: str | None, quality: Quality | None, views: int | None, card: Card, quiet: bool) -> int:
+def views_for(task: str | None, name: str | None, quality: Quality | None, views: int | None, card: Card, quiet: bool) -> int:
     """Of how many mirror images the mean is taken: as many as were asked for, or, where the best is asked for and there is only
-    one size of model, as many as its method has. Says so if a quality is asked for that is not a size of model.
+    one size of model, or one was named, as many as its method has. Says so if a quality is asked for that is not a size of model.
     """
     from restorekit.cli.console import Console
     from restorekit.zoo import list_cards
 
-    if quality is None or card.quality == quality.value:
+    if quality is None or (name is None and card.quality == quality.value):
         return views or 1
+    if name is not None:
+        return views or (card.restoration_method().views if quality.value == "best" else 1)
     if any(other.quality for other in list_cards(task) if other.name != card.name):
         return views or 1
     if quality.value == "fast" or views is not None:

@@ -61,6 +61,19 @@ def test_the_best_of_one_size_is_its_mean_over_mirror_images(run: Run, photo: Pa
     assert len({results["plain"], results["best"], results["two"]}) == 3
 
 
+@pytest.mark.usefixtures("sizes")
+@pytest.mark.parametrize("verb", ["deblur", "infer"])
+def test_the_best_of_a_named_model_is_its_mean_over_mirror_images(run: Run, photo: Path, tmp_path: Path, verb: str) -> None:
+    options = {"plain": [], "fast": ["--quality", "fast"], "best": ["--quality", "best"], "four": ["--views", "4"]}
+    results = {}
+    for name, more in options.items():
+        target = tmp_path / f"{name}.png"
+        result = run(verb, photo, "-m", "small", "-o", target, "--precision", "fp32", *more)
+        assert result.exit_code == 0 and "with small" in result.stderr, result.output
+        results[name] = target.read_bytes()
+    assert results["plain"] == results["fast"] != results["best"] == results["four"]
+
+
 @pytest.mark.usefixtures("zoo")
 def test_a_batch_is_done_again_with_other_views(run: Run, photo: Path) -> None:
     def line(*options: str) -> str:
@@ -82,15 +95,7 @@ def test_a_best_one_beside_a_default_that_says_nothing_makes_that_the_fast_one(r
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["deblur", "--quality", "best", "-m", "small"],
-            "--quality best chooses a model, and so does --model. Leave one of them out",
-        ),
-        (
-            ["infer", "--quality", "best", "-m", "small"],
-            "--quality best chooses a model, and so does --model. Leave one of them out",
-        ),
-        (["denoise", "--quality", "best", "--adapt", "--from-scratch"], "and so does --from-scratch"),
+        (["denoise", "--quality", "best", "--adapt", "--from-scratch"], "--quality best is of models that have learnt"),
         (["deblur", "--views", "3"], "views must be 1, 2 or 4, not 3"),
         (["deblur", "--quality", "90"], "'90' is neither fast nor best. How much a JPEG keeps is set by --file-quality."),
     ],
