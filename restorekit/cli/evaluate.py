@@ -105,11 +105,12 @@ def _pairs(subject: SubjectOptions, compared: ProtocolOptions, problems: list[st
 
     if subject.layout is not None and subject.targets is None:
         return find_layout_pairs(subject.images, subject.layout, subject.split)
+    apart = [] if subject.psf is None else [subject.psf]
     if subject.targets is None and not compared.needs_targets:
         _refuse(compared, ("align", "shift_search"), "lays images over their targets", "Name the targets, or leave it out")
-        return find_pairs(subject.images, None, problems=problems)
+        return find_pairs(subject.images, None, problems=problems, apart=apart)
     remedy = "Name the targets too, say with --layout how the data set lies, or take only --metric brisque, which needs none"
-    return find_pairs(subject.images, _targets(subject, remedy), problems=problems)
+    return find_pairs(subject.images, _targets(subject, remedy), problems=problems, apart=apart)
 
 
 def _targets(subject: SubjectOptions, remedy: str) -> Path:

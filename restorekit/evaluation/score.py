@@ -61,8 +61,9 @@ def evaluate(
         UsageError: for a metric that needs a target where there is none.
     """
     problems: list[str] = []
+    apart = [] if psf is None else [Path(psf)]
     return evaluate_files(
-        find_pairs(Path(restored), None if targets is None else Path(targets), problems=problems),
+        find_pairs(Path(restored), None if targets is None else Path(targets), problems=problems, apart=apart),
         protocol,
         subjects=subjects or (as_it_is(RESTORED),),
         metrics=metrics,

@@ -187,6 +187,15 @@ def test_psfs_come_by_name_or_for_all(folders: tuple[Path, Path], tmp_path: Path
         evaluate(*folders, psf=tmp_path / "psf")
 
 
+def test_psfs_that_lie_among_the_images_are_none_of_them(folders: tuple[Path, Path]) -> None:
+    for name in ("a", "b", "deep/er/c"):
+        save(folders[0] / "psf" / f"{name}.png", np.full((3, 3), 255, np.uint8))
+    report = evaluate(*folders, subjects=[from_baseline("wiener")], psf=folders[0] / "psf")
+    assert len(report.of("wiener")) == 3
+    with pytest.raises(DataError, match="has no partner"):
+        evaluate(*folders, subjects=[from_baseline("wiener")])
+
+
 class TestAlignment:
     def test_sizes_are_cut_at_right_and_bottom(self) -> None:
         target = picture(0)
