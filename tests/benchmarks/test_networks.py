@@ -27,12 +27,13 @@ def test_a_row_for_each_network_and_size() -> None:
 
 def test_a_case_is_measured(tmp_path: Path) -> None:
     method, out = "infwide", tmp_path / "figures.json"  # needs a PSF, too
-    options = f"--methods {method} --presets compact --sizes 64 --threads 1 --passes 1 --json {out}"
+    # several times the 64 x 64 of the first pass: the peak of an equal one may not stand out from what that has left
+    options = f"--methods {method} --presets compact --sizes 192 --threads 1 --passes 1 --json {out}"
     command = [sys.executable, str(ROOT / "benchmarks" / "networks.py"), *options.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
     assert f"| {method} | compact | " in done.stdout
     (figures,) = json.loads(out.read_text())
     assert 1e6 < figures["parameters"] < 4e6
-    assert figures["macs"] > 1e8
+    assert figures["macs"] > 1e9
     assert figures["seconds"] > 0
     assert figures["bytes"] > 4 * figures["parameters"]
