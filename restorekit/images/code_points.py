@@ -7,7 +7,7 @@ Source: ITU-T H.273, tables 2 and 3; PNG specification, third edition (2025), se
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import SEEK_CUR, SEEK_END
 from typing import BinaryIO
@@ -61,6 +61,12 @@ class CodePoints:
         if channels == 3 and metadata.icc_profile is None and (self.primaries, self.transfer) == (_P3, _SRGB):
             return replace(metadata, icc_profile=display_p3())
         return metadata
+
+
+def hdr_name(colour: Iterable[tuple[bytes, bytes]]) -> str:
+    """The HDR transfer function, PQ or HLG, that the chunks of a PNG file name; empty if they name none."""
+    body = dict(colour).get(b"cICP", b"")
+    return _HDR.get(body[1], "") if len(body) == LENGTHS[b"cICP"] else ""
 
 
 def read(file: BinaryIO, file_format: str) -> CodePoints:

@@ -12,6 +12,7 @@ import numpy as np
 
 from restorekit.errors import ImageError, RestoreKitError, SettingError
 from restorekit.images.atomic import replacing
+from restorekit.images.code_points import hdr_name
 from restorekit.images.colour import describes
 from restorekit.images.depth import change_depth
 from restorekit.images.formats import FORMATS, Format, format_named, format_of
@@ -94,6 +95,8 @@ def _fitted(image: Image | LargeImage, kind: Format, strip: bool, name: str) -> 
             f"{name} cannot be {image.width} x {image.height}: {kind.name} holds at most {kind.max_side} pixels a side",
             "Write PNG or TIFF instead",
         )
+    if kind.name != "PNG" and (transfer := hdr_name(image.metadata.colour)):
+        raise ImageError(f"{name} would come out flat: the picture is HDR ({transfer}), which only PNG keeps here", "Write PNG")
     cmyk = kind.cmyk and image.mode.startswith("CMYK") and not image.is_grey
     dtype = image.pixels.dtype.name
     if cmyk:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import struct
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from restorekit.errors import ImageError
-from restorekit.images import Image, Metadata, code_points, opening, png16, read
+from restorekit.images import Image, Metadata, code_points, opening, png16, read, write
 from restorekit.images.colour import display_p3
 from tests.images.samples import encoded, picture, srgb
 from tests.images.test_png16 import chunk
@@ -75,6 +76,16 @@ def test_a_png_keeps_its_code_points(dtype: str, points: bytes, profile: bytes |
 def test_display_p3_of_a_png_is_a_profile_elsewhere(file_format: str, dtype: str) -> None:
     image = read(BytesIO(png(dtype, 3, chunk(b"cICP", P3))))
     assert read(BytesIO(encoded(image, file_format))).metadata.icc_profile == display_p3()
+
+
+@pytest.mark.parametrize(("points", "name"), [(P3_PQ, "PQ"), (BT2020_HLG, "HLG")])
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF", "AVIF"])
+def test_hdr_of_a_png_is_not_written_where_nothing_says_so(file_format: str, points: bytes, name: str, tmp_path: Path) -> None:
+    target = tmp_path / f"flat.{file_format.lower()}"
+    image = read(BytesIO(png("uint16", 3, chunk(b"cICP", points))))
+    with pytest.raises(ImageError, match=rf"flat\.\w+ would come out flat: the picture is HDR \({name}\)"):
+        write(image, target)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_profile_of_its_own_stays() -> None:
