@@ -12,9 +12,8 @@ from PIL import ImageDraw, ImageFont
 
 from restorekit import images
 from restorekit.errors import DataError, UsageError
-from restorekit.evaluation.gallery import Exhibit, Pixels, find_window, to_pixels
+from restorekit.evaluation.gallery import Exhibit, Pixels, find_window, in_srgb, to_pixels
 from restorekit.evaluation.pairs import find_pairs
-from restorekit.images.colour import to_srgb
 
 Crop = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
@@ -165,11 +164,7 @@ def _read(files: Sequence[Path], labels: Sequence[str], max_pixels: int | None) 
 
 
 def _as_shown(image: images.Image) -> Pixels:
-    pixels, profile = to_pixels(image), image.metadata.icc_profile
-    if profile is None:
-        return pixels
-    held = PillowImage.fromarray(pixels[:, :, 0] if image.is_grey else pixels)
-    return np.asarray(to_srgb(held, profile).convert("RGB"))
+    return in_srgb(to_pixels(image), image)
 
 
 def _cut(array: Pixels, crop: Crop) -> Pixels:

@@ -15,6 +15,7 @@ from restorekit import images
 from restorekit.evaluation.measures import scale_of
 from restorekit.evaluation.report import Score, capped
 from restorekit.evaluation.subjects import INPUT, Picture, as_image
+from restorekit.images.colour import to_srgb
 
 TARGET = "target"
 
@@ -115,14 +116,19 @@ class Gallery:
 
 def make_exhibit(name: str, pictures: Mapping[str, Picture], main: str, reference: str, pixels: int) -> Exhibit:
     """The pictures of one image, cut to what they share and, if larger than ``pixels``, to where ``main`` and ``reference``
-    differ most.
+    differ most, in sRGB.
     """
     arrays = {label: to_pixels(picture) for label, picture in pictures.items()}
     height, width = (min(array.shape[side] for array in arrays.values()) for side in (0, 1))
     arrays = {label: array[:height, :width] for label, array in arrays.items()}
     window = find_window(arrays[main], arrays[reference], pixels)
     left, top, wide, high = window
-    parts = {label: np.ascontiguousarray(array[top : top + high, left : left + wide]) for label, array in arrays.items()}
+    parts = {}
+    for label, array in arrays.items():
+        picture = pictures[label]
+        like = pictures.get(INPUT) if isinstance(picture, np.ndarray) else picture  # arrays were computed of the input
+        part = np.ascontiguousarray(array[top : top + high, left : left + wide])
+        parts[label] = in_srgb(part, like) if isinstance(like, images.Image) else part
     why = "where the error is largest" if reference == TARGET else "where it changed most"
     return Exhibit(name, (width, height), window, parts, "" if main == reference else why)
 
@@ -182,6 +188,15 @@ def to_pixels(picture: Picture) -> Pixels:
     """The picture as pages show it: ``(H, W, 3)``, rounded to 8 bits, without alpha."""
     pixels: Pixels = images.quantise(images.to_float(as_image(picture).pixels), "uint8")
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def in_srgb(pixels: Pixels, image: images.Image) -> Pixels:
+    """Pixels ``(H, W, 3)`` in the colours of ``image``, as a screen that takes them for sRGB shows them."""
+    profile = image.metadata.icc_profile
+    if profile is None:
+        return pixels
+    held = PillowImage.fromarray(pixels[:, :, 0] if image.is_grey else pixels)
+    return np.asarray(to_srgb(held, profile).convert("RGB"))
 
 
 def _badness(scores: Sequence[Score]) -> float:

@@ -9,6 +9,8 @@ from PIL import Image as PillowImage
 
 from restorekit.evaluation import Exhibit, Gallery, Policy, Score
 from restorekit.evaluation.gallery import encode, find_window
+from restorekit.images import Image, Metadata
+from restorekit.images.colour import display_p3
 
 Pixels = NDArray[np.uint8]
 
@@ -101,3 +103,14 @@ def test_what_does_not_fit_is_compressed_then_left_out() -> None:
     size = sum(len(data) for table in few.files for data in table.values())
     assert few.quality == 80 and 0 < size <= 20_000
     assert len(few.exhibits) == len(few.files) and len(few.exhibits) + few.left_out == 4 and few.left_out > 0
+
+
+def test_pictures_are_shown_in_srgb_arrays_by_the_profile_of_the_input() -> None:
+    red = np.broadcast_to(np.array([234, 51, 35], np.uint8), (12, 16, 3))  # as Display P3 has the red of sRGB
+    wide = Image(red, metadata=Metadata(icc_profile=display_p3()))
+    gallery = Gallery()
+    gallery.offer("x", {"input": wide, "m": wide, "classical": red}, Image(red), [Score("x", "m", {"psnr": 20.0})])
+    shown = gallery.exhibits[0].pictures
+    for label in ("input", "m", "classical"):
+        assert np.abs(shown[label].astype(int) - (255, 0, 0)).max() <= 3
+    assert np.array_equal(shown["target"], red)
