@@ -78,7 +78,7 @@ class Contest:
         strength: float = 1.0,
         candidates: bool = False,
         spread: bool = False,
-        maps: Collection[str] = (),
+        maps: str | Collection[str] = (),
         progress: Progress | None = None,
         on_note: Callable[[str], None] | None = None,
         **inputs: Any,

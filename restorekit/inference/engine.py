@@ -125,12 +125,15 @@ class Engine:
             NumericalError: if the result is not finite even in float32.
         """
         beside = {**self._measure(canvas.picture), **(extras or {})}
+        told = _kept_apart(progress)
         while True:
             plan = self._plan(canvas.picture)
             self.at_once = self._tiles_at_once(plan)
             try:
-                self._run(canvas, plan, progress, beside)
+                self._run(canvas, plan, told, beside)
                 return plan
+            except _ProgressError as error:
+                raise error.cause from None
             except MemoryError:
                 failure = "memory"
             except _NotFiniteError:
@@ -265,6 +268,24 @@ class Engine:
 
 class _NotFiniteError(Exception):
     """A tile's result holds infinities or what is not a number."""
+
+
+class _ProgressError(Exception):
+    """Memory ended in what reports progress: that is its caller's affair, and no reason for smaller tiles."""
+
+    def __init__(self, cause: MemoryError) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+def _kept_apart(progress: Progress) -> Progress:
+    def tell(done: int, tiles: int) -> None:
+        try:
+            progress(done, tiles)
+        except MemoryError as error:
+            raise _ProgressError(error) from None
+
+    return tell
 
 
 def _alike(tiles: Iterable[tuple[Span, Span]], most: int) -> Iterator[list[tuple[Span, Span]]]:

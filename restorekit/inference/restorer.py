@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ class Restorer:
     """A network ready to restore images, as many as come.
 
     Several threads may share one; they are served one at a time. It remembers what it learnt: if an image had to be run in
-    smaller tiles or in float32, the ones after it are too.
+    smaller tiles or in float32, the ones after it are too. With a network of PyTorch's it can be copied and pickled.
 
     Args:
         method: whose network it is.
@@ -134,6 +135,12 @@ class Restorer:
         self._lock = threading.RLock()  # progress may ask for what the method gives
         self._extras: frozenset[str] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
+
     @classmethod
     def from_card(
         cls,
@@ -204,19 +211,19 @@ class Restorer:
         strength: float = 1.0,
         candidates: bool = False,
         spread: bool = False,
-        maps: Collection[str] = (),
+        maps: str | Collection[str] = (),
         progress: Progress | None = None,
         on_note: Callable[[str], None] | None = None,
         **inputs: Any,
     ) -> Restoration:
-        """Restore one image.
+        """Restore one image. What is given shares no memory with it.
 
         Args:
             image: grey is given to the network as RGB, and its answer averaged back to grey. Alpha is carried over.
             strength: from 0, the input itself, to 1, what the network says; between them a blend.
             candidates: give the images of all heads too.
             spread: give the map of where the heads differ too.
-            maps: names of what else to give of what the method has besides the image, see :attr:`extras`.
+            maps: name or names of what else to give of what the method has besides the image, see :attr:`extras`.
             progress: called after every tile.
             on_note: called with each of the run's notes as it arises.
             inputs: what the method needs beside the image, its ``extra_inputs``: ``psf``, a blur kernel as a path or an array
@@ -230,6 +237,7 @@ class Restorer:
             NumericalError: if the result is not finite even in float32.
         """
         _check_strength(strength)
+        maps = (maps,) if isinstance(maps, str) else tuple(maps)
         self.check_gives(candidates, spread, maps)
         extras = read_extras(self.method, inputs)
         picture = as_image(image)
@@ -242,14 +250,16 @@ class Restorer:
                 on_note(text)
 
         if not (strength or candidates or spread or maps):
-            return Restoration(picture, (), None, self._report(None, perf_counter() - started, notes))
+            return Restoration(
+                _another(picture, picture.pixels.copy()), (), None, self._report(None, perf_counter() - started, notes)
+            )
         canvas = Canvas(picture, strength, candidates, spread, maps)
         with self._lock:
             plan = self._engine.fill(canvas, progress or _ignore, note, extras)
             run = self._report(plan, perf_counter() - started, notes)
         return Restoration(
-            picture.replace_pixels(canvas.answer) if strength else picture,
-            tuple(picture.replace_pixels(pixels) for pixels in canvas.heads),
+            _another(picture, canvas.answer if strength else picture.pixels.copy()),
+            tuple(_another(picture, pixels) for pixels in canvas.heads),
             None if canvas.spread is None else images.Image(canvas.spread),
             run,
             canvas.maps,
@@ -264,7 +274,8 @@ class Restorer:
                 )
         for name in maps:
             if name not in self.extras:
-                gives = " and ".join(sorted("candidates" if extra == "heads" else extra for extra in self.extras)) or "nothing"
+                names = sorted("candidates (heads)" if extra == "heads" else extra for extra in self.extras)
+                gives = " and ".join(names) or "nothing"
                 raise UsageError(
                     f"the method {self.method.name} gives no {name}", f"Besides the image it gives {gives}; take another model"
                 )
@@ -383,6 +394,12 @@ def as_image(picture: Picture) -> images.Image:
     if isinstance(picture, PillowImage.Image):
         return images.Image.from_pil(picture)
     raise UsageError(f"a {type(picture).__name__} is not an image", "Give a path, a NumPy array or a Pillow image")
+
+
+def _another(picture: images.Image, pixels: NDArray[Any]) -> images.Image:
+    """New pixels with a copy of the picture's alpha, and its metadata."""
+    alpha = None if picture.alpha is None else picture.alpha.copy()
+    return replace(picture.replace_pixels(pixels), alpha=alpha)
 
 
 def _ignore(done: int, tiles: int) -> None:

@@ -20,7 +20,7 @@ def restore(
     strength: float = 1.0,
     candidates: bool = False,
     spread: bool = False,
-    maps: Collection[str] = (),
+    maps: str | Collection[str] = (),
     progress: Progress | None = None,
     on_note: Callable[[str], None] | None = None,
     device: str = "auto",

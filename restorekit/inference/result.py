@@ -71,7 +71,8 @@ class Restoration:
         run: device, precision, tiles, time.
         maps: what else the method gives, by the names of its prediction's fields, as far as it was asked for: ``(H, W)`` or, of
             several channels, ``(H, W, C)``, float32, not clipped. ``dcpi-depth`` has ``disparity`` and ``depth``, ``rrformer``
-            ``reflection``, ``deeprft`` ``kernels``, ``infwide`` ``features``, ``denoised`` and ``deconvolved``.
+            ``reflection``, ``deeprft`` ``kernels``, ``infwide`` ``features``, ``denoised`` and ``deconvolved``, ``multi-output``
+            ``heads``, ``(H, W, n, 3)``.
     """
 
     image: images.Image

@@ -22,10 +22,13 @@ def load_network(card: Card) -> nn.Module:
     Raises:
         CardError: if the weights are missing, have another checksum, are not safetensors, or do not fit the network.
     """
+    import torch
+
     if card.is_onnx:
         raise CardError(f"{card.where} is an ONNX model, which PyTorch cannot run", "Name the card it was exported from")
     state = _load_state(card)
-    network = card.restoration_method().build(card.parsed_config())
+    with torch.random.fork_rng(devices=[]):  # fresh weights, which are replaced at once, are not to cost the caller's seed
+        network = card.restoration_method().build(card.parsed_config())
     own = network.state_dict()
     if wrong := misfits(state, own):
         raise CardError(f"the weights of {card.where} do not fit its network: {wrong}", "Check the card's method and [config]")

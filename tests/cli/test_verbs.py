@@ -83,7 +83,7 @@ def test_maps_a_model_does_not_have_are_refused(run: Run, photo: Path, card: Pat
     result = run("deblur", "-m", card, photo, "--reflection", "layer.png")
     assert result.exit_code == 2
     assert (
-        "the method multi-output gives no reflection. Besides the image it gives candidates and spread; take another model."
+        "the method multi-output gives no reflection. Besides the image it gives candidates (heads) and spread; take another model."
         in result.stderr
     )
     assert not Path("photo-deblurred.png").exists()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import re
 import subprocess
 import sys
@@ -326,3 +328,44 @@ def test_an_exported_model_of_another_precision_names_a_remedy_that_there_is(pre
 def test_importing_the_engine_does_not_import_torch() -> None:
     code = "import sys, restorekit.inference; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_the_result_shares_no_memory_with_what_was_given(restorer: Restorer, strength: float) -> None:
+    given = np.dstack([samples("uint8"), np.full(SIZE, 77, np.uint8)])
+    own = images.Image.from_array(given)
+    for result in (restorer(given, strength=strength), restorer(own, strength=strength, candidates=True)):
+        for image in (result.image, *result.candidates):
+            image.pixels[:] = 0
+            assert image.alpha is not None
+            image.alpha[:] = 0
+    assert (given[..., 3] == 77).all() and np.array_equal(given[..., :3], samples("uint8"))
+
+
+def test_a_map_may_be_named_without_a_list(restorer: Restorer) -> None:
+    result = restorer(samples("uint8"), maps="heads")
+    assert result.maps["heads"].shape == (*SIZE, 3, 3)
+    np.testing.assert_allclose(
+        result.maps["heads"].transpose(2, 0, 1, 3), heads_of(samples("uint8") / np.float32(255)), atol=1e-5
+    )
+    with pytest.raises(UsageError, match=r"gives no depth\. Besides the image it gives candidates \(heads\) and spread"):
+        restorer(samples("uint8"), maps="depth")
+
+
+def test_copies_and_pickles_give_the_same(restorer: Restorer) -> None:
+    expected = restorer(samples("uint8")).to_array()
+    for another in (copy.deepcopy(restorer), pickle.loads(pickle.dumps(restorer))):
+        assert np.array_equal(another(samples("uint8")).to_array(), expected)
+
+
+def test_a_failing_caller_is_not_taken_for_the_network(restorer: Restorer) -> None:
+    def full(done: int, tiles: int) -> None:
+        if done:
+            raise MemoryError("a preview")
+
+    small = restorer_of(SHORT, tile=64)
+    before = small(samples("uint8")).run
+    with pytest.raises(MemoryError, match="a preview"):
+        small(samples("uint8"), progress=full)
+    after = small(samples("uint8")).run
+    assert (after.tile, after.notes) == (before.tile, ())

@@ -32,6 +32,12 @@ def test_a_network_comes_back_with_its_weights_ready_to_run(card_path: Path) -> 
     assert (about["name"], about["licence"], about["config"]["width"]) == ("tiny", "CC0-1.0", 4)
 
 
+def test_loading_draws_nothing_from_the_callers_seed(card_path: Path) -> None:
+    before = torch.get_rng_state()
+    load_network(load_card(card_path))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_link_to_a_card_is_as_good_as_the_card(card_path: Path, tmp_path: Path) -> None:
     link = tmp_path / "mine.toml"
     link.symlink_to(card_path)

@@ -43,7 +43,7 @@ def _packed_order(x: Tensor) -> Tensor:
     bits = (x + 0.0).contiguous().view(torch.int32)  # -0.0 + 0.0 is 0.0: the two zeros are equal
     keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # without this, negative numbers would sort the wrong way round
     packed = keys.to(torch.int64).bitwise_left_shift_(32)
-    packed.bitwise_or_(torch.arange(x.shape[-1]))
+    packed.bitwise_or_(torch.arange(x.shape[-1], device=x.device))
     _sort_rows(packed)
     return packed.bitwise_and_(0xFFFFFFFF)
 
