@@ -25,6 +25,7 @@ _OUT_OF_MEMORY = (
     "not enough memory",
     "can't allocate memory",
     "alloc_failed",
+    "invalid buffer size",  # MPS, of a tensor larger than it takes
 )  # PyTorch has no one class for it
 
 
