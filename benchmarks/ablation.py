@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     whole, parts = ablate(card, sets, chosen.depth)
     title = f"{card.name}: {chosen.images} x {chosen.crop} x {chosen.crop}, seed {chosen.seed}, PSNR in dB"
-    Console(width=160).print(markdown(whole, parts, title))
+    Console(width=160, emoji=False).print(markdown(whole, parts, title))
     if chosen.json:
         write_text(json.dumps({"whole": whole, "parts": [asdict(part) for part in parts]}, indent=1), chosen.json)
 

@@ -83,7 +83,7 @@ def main() -> None:
     for kind, verbs in counts.items():
         total = sum(verbs.values())
         table.add_row(kind, str(total), *(f"{100 * verbs[verb] / total:.0f}" for verb in VERBS))
-    Console(width=160).print(table)
+    Console(width=160, emoji=False).print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(counts, indent=1))
 

@@ -30,7 +30,7 @@ from restorekit.inference.measuring import Case, apart, example_inputs, measure,
 from restorekit.methods import get_method, list_methods
 from restorekit.zoo import load_card
 
-log = Console(stderr=True)
+log = Console(stderr=True, emoji=False)
 
 
 @dataclass(frozen=True)

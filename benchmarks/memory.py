@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 WARM_UP = 64
 """Side of the tile that runs first, so that what is loaded at first use does not count."""
 
-log = Console(stderr=True)
+log = Console(stderr=True, emoji=False)
 
 
 @dataclass(frozen=True)

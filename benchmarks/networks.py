@@ -29,7 +29,7 @@ from restorekit.devices import peak_memory
 from restorekit.inference.measuring import ENOUGH_SECONDS, apart
 from restorekit.methods import get_method, list_methods
 
-log = Console(stderr=True)
+log = Console(stderr=True, emoji=False)
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    console = Console(width=180, stderr=True)
+    console = Console(width=180, stderr=True, emoji=False)
     table = Table(
         "set", "images", "", "PSNR", "gain", "95 % interval", "worst gain", "SSIM",
         box=MARKDOWN, title=f"seed {arguments.seed}, RGB, border 0, 8-bit",
@@ -292,7 +292,7 @@ def main() -> None:
             title = str(arguments.pairs[0])
             for line in rows(title, measure(title, pairs(*arguments.pairs), subjects)):
                 table.add_row(*line)
-    Console(width=180).print(table)
+    Console(width=180, emoji=False).print(table)
     if arguments.json:
         text = json.dumps({title: report.to_dict() for title, report in results.items()}, indent=1, allow_nan=False)
         write_text(text, arguments.json)

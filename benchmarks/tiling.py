@@ -50,7 +50,7 @@ WHOLE = 2**20
 CELL = 64
 """Side of the cells that a method is anchored in for the table, where the engine does not anchor it, in pixels."""
 
-log = Console(stderr=True)
+log = Console(stderr=True, emoji=False)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,14 @@ class Kind(Protocol):
     def __call__(self, settings: Any = None) -> Degradation: ...
 
 
+def require_ranges(settings: object, *names: str) -> None:
+    """Raise ``ValueError`` for the first of these fields whose two numbers are negative, or the larger first."""
+    for name in names:
+        low, high = getattr(settings, name)
+        if not 0 <= low <= high:
+            raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
+
+
 def seeded_generator(*key: int) -> Generator:
     """A CPU generator whose seed mixes the whole numbers of ``key``, such as (seed, stream, step)."""
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]

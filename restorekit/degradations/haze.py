@@ -12,7 +12,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from restorekit.degradations.base import Pair, log_uniform, uniform
+from restorekit.degradations.base import Pair, log_uniform, require_ranges, uniform
 from restorekit.degradations.depth import pseudo_depth
 from restorekit.degradations.sensor import DAYLIGHT, SILENT, SensorSettings, take_picture
 
@@ -45,10 +45,7 @@ class HazeSettings:
     sensor: SensorSettings = DAYLIGHT
 
     def __post_init__(self) -> None:
-        for name in ("thickness", "nearest", "airlight", "exponent", "unevenness", "scattering"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
+        require_ranges(self, "thickness", "nearest", "airlight", "exponent", "unevenness", "scattering")
         if self.thickness[0] == 0 or self.airlight[1] > 1 or self.tint < 0:
             raise ValueError("thickness must be above 0, airlight at most 1, and tint not negative")
         if not 0 < self.scattering[0] <= self.scattering[1] <= Haze.margin / 3:

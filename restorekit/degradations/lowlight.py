@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from restorekit.degradations.base import Pair, device_generator, uniform
+from restorekit.degradations.base import Pair, device_generator, require_ranges, uniform
 from restorekit.degradations.trajectory import hand_held, rasterise
 from restorekit.degradations.tumbling import tumbling_kernels
 from restorekit.errors import SettingError
@@ -63,10 +63,7 @@ class LowLightSettings:
     margin: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("gain", "read", "dark", "banding", "length"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
+        require_ranges(self, "gain", "read", "dark", "banding", "length")
         if self.gain[0] < 1 or self.headroom < 1:
             raise ValueError("gain and headroom must be at least 1")
         if not 0 <= self.tangled <= 1:

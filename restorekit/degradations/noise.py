@@ -91,8 +91,8 @@ class NoiseSettings:
 
 
 @dataclass(frozen=True)
-class Camera:
-    """The cameras of a batch, each number a tensor ``(B, 1, 1, 1)``.
+class NoiseModel:
+    """What the cameras of a batch make noise with and of, each number a tensor ``(B, 1, 1, 1)``.
 
     Attributes:
         shot: variance of the raw noise per unit of raw light, 1 being white.
@@ -117,7 +117,7 @@ class Camera:
     chroma_blur: Tensor
 
     @classmethod
-    def draw(cls, settings: NoiseSettings, count: int, generator: Generator) -> Camera:
+    def draw(cls, settings: NoiseSettings, count: int, generator: Generator) -> NoiseModel:
         """Cameras of ``count`` photographs, on the CPU."""
         shape = (count, 1, 1, 1)
         gain = log_uniform(generator, shape, *settings.iso) / 100
@@ -139,9 +139,9 @@ class Camera:
             uniform(generator, shape, *settings.chroma_blur),
         )
 
-    def to(self, device: torch.device) -> Camera:
+    def to(self, device: torch.device) -> NoiseModel:
         """The same on another device."""
-        return Camera(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return NoiseModel(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 class Noise:
@@ -163,7 +163,7 @@ class Noise:
     def __call__(self, clean: Tensor, generator: Generator) -> Pair:
         """Make pairs of ``(B, 3, H, W)`` from ``(B, 3, H + 2 margin, W + 2 margin)``, each taken by a camera of its own."""
         settings, m = self.settings, self.margin
-        camera = Camera.draw(settings, clean.shape[0], generator).to(clean.device)
+        camera = NoiseModel.draw(settings, clean.shape[0], generator).to(clean.device)
         target = clean[..., m:-m, m:-m].contiguous()
         noise = camera_noise(clean, camera, generator)
         if settings.plain:
@@ -174,7 +174,7 @@ class Noise:
         return Pair(save_to_file(noisy, file, generator), target)
 
 
-def camera_noise(image: Tensor, camera: Camera, generator: Generator) -> Tensor:
+def camera_noise(image: Tensor, camera: NoiseModel, generator: Generator) -> Tensor:
     """What the camera adds to ``(B, 3, H, W)``, RGB in [0, 1]: noisy less clean, before rounding. ``generator`` is on the CPU."""
     linear = untone(image, camera.contrast, camera.grey)
     raw = torch.einsum("bij,bjhw->bihw", torch.linalg.inv(camera.matrix), linear).clamp_min_(0)
@@ -196,7 +196,7 @@ def plain_noise(image: Tensor, settings: NoiseSettings, generator: Generator) ->
     return sigma * noise / noise.std((1, 2, 3), keepdim=True)
 
 
-def _denoised(noise: Tensor, camera: Camera) -> Tensor:
+def _denoised(noise: Tensor, camera: NoiseModel) -> Tensor:
     """Display-encoded noise after the camera has sharpened or softened its grain and smoothed its colour."""
     luma = torch.einsum("c,bchw->bhw", noise.new_tensor(LUMA), noise).unsqueeze(1)
     colour = noise - luma

@@ -14,7 +14,7 @@ import torch
 from kornia.color import rgb_to_linear_rgb
 from torch import Generator, Tensor
 
-from restorekit.degradations.base import Pair, device_generator, log_uniform, uniform
+from restorekit.degradations.base import Pair, device_generator, log_uniform, require_ranges, uniform
 from restorekit.degradations.depth import pseudo_depth
 from restorekit.degradations.haze import draw_airlight, veil
 from restorekit.degradations.sensor import DAYLIGHT, SILENT, SensorSettings, save_to_file, take_picture
@@ -62,10 +62,8 @@ class RainSettings:
     sensor: SensorSettings = DAYLIGHT
 
     def __post_init__(self) -> None:
-        for name in ("amount", "length", "width", "opacity", "light", "mist", "paint_length", "paint_width", "paint_strength"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
+        require_ranges(self, "amount", "length", "width", "opacity", "light", "mist")
+        require_ranges(self, "paint_length", "paint_width", "paint_strength")
         above = self.amount, self.length, self.width, self.paint_length, self.paint_width, self.paint_strength
         if self.layers < 1 or min(low for low, _ in above) == 0:
             raise ValueError("layers must be at least 1, and amount, length, width and those of the paint above 0")

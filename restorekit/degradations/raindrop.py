@@ -12,7 +12,7 @@ from kornia.color import rgb_to_linear_rgb
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from restorekit.degradations.base import Pair, device_generator, log_uniform, uniform
+from restorekit.degradations.base import Pair, device_generator, log_uniform, require_ranges, uniform
 from restorekit.degradations.sensor import DAYLIGHT, SILENT, SensorSettings, take_picture
 from restorekit.degradations.shapes import disc, scatter
 from restorekit.layers import convolve_circular
@@ -44,10 +44,7 @@ class RaindropSettings:
     sensor: SensorSettings = DAYLIGHT
 
     def __post_init__(self) -> None:
-        for name in ("amount", "radius", "bend", "defocus", "rim", "sky"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
+        require_ranges(self, "amount", "radius", "bend", "defocus", "rim", "sky")
         if self.amount[0] == 0 or self.radius[0] < 1 or max(self.rim[1], self.sky[1]) > 1:
             raise ValueError("amount must be above 0, radius at least 1, and rim and sky at most 1")
         if self.defocus[1] > Raindrop.margin:

@@ -18,7 +18,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from restorekit.degradations.base import Pair, log_uniform, uniform
+from restorekit.degradations.base import Pair, log_uniform, require_ranges, uniform
 from restorekit.degradations.sensor import SILENT, SensorSettings, raise_highlights, save_to_file, take_picture
 from restorekit.degradations.shapes import disc
 from restorekit.layers import convolve_circular
@@ -72,10 +72,7 @@ class ReflectionSettings:
     def __post_init__(self) -> None:
         if min(self.ceil, self.perceptual, self.physical) < 0 or self.ceil + self.perceptual + self.physical == 0:
             raise ValueError("the shares ceil, perceptual and physical must not be negative, nor all zero")
-        for name in ("brightness", "tilt", "view", "defocus", "ghost"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
+        require_ranges(self, "brightness", "tilt", "view", "defocus", "ghost")
         if self.brightness[0] == 0 or self.tilt[1] + self.view[1] >= 90:
             raise ValueError("brightness must be above 0, and tilt and view together below 90 degrees")
         if self.defocus[1] + self.ghost[1] > Reflection.margin:
@@ -203,8 +200,9 @@ def pane_of_glass(scene: Tensor, mirrored: Tensor, pane: Pane) -> tuple[Tensor, 
     return scene * ((1 - rho) / (1 - on_axis)) ** 2 + reflected, reflected
 
 
-def fresnel(cosine: Tensor, index: float = REFRACTIVE_INDEX) -> Tensor:
+def fresnel(cosine: Tensor) -> Tensor:
     """The share of unpolarised light that one face reflects, for the cosine of the angle of incidence; 0.043 straight on."""
+    index = REFRACTIVE_INDEX
     inside = (1 - (1 - cosine**2) / index**2).sqrt()
     across = (cosine - index * inside) / (cosine + index * inside)
     along = (inside - index * cosine) / (inside + index * cosine)

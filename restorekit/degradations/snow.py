@@ -11,7 +11,7 @@ import torch
 from kornia.color import rgb_to_linear_rgb
 from torch import Generator, Tensor
 
-from restorekit.degradations.base import Pair, log_uniform, uniform
+from restorekit.degradations.base import Pair, log_uniform, require_ranges, uniform
 from restorekit.degradations.depth import pseudo_depth
 from restorekit.degradations.haze import draw_airlight, veil
 from restorekit.degradations.sensor import DAYLIGHT, SILENT, SensorSettings, take_picture
@@ -47,10 +47,7 @@ class SnowSettings:
     sensor: SensorSettings = DAYLIGHT
 
     def __post_init__(self) -> None:
-        for name in ("amount", "flake", "motion", "opacity", "light", "veil"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be two numbers, not negative, the smaller first")
+        require_ranges(self, "amount", "flake", "motion", "opacity", "light", "veil")
         if self.layers < 1 or min(self.amount[0], self.flake[0]) == 0:
             raise ValueError("layers must be at least 1, and amount and flake above 0")
         if self.angle[0] > self.angle[1] or max(self.opacity[1], self.light[1]) > 1 or self.flutter < 0:

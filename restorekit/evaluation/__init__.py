@@ -18,7 +18,7 @@ from restorekit.evaluation.protocol import (
     get_protocol,
 )
 from restorekit.evaluation.report import Candidates, Report, Score, Summary
-from restorekit.evaluation.score import Progress, evaluate, evaluate_files, evaluate_pairs, evaluate_samples, score_pair
+from restorekit.evaluation.score import Progress, evaluate, evaluate_files, evaluate_samples, score_pair
 from restorekit.evaluation.subjects import (
     INPUT,
     RESTORED,
@@ -69,7 +69,6 @@ __all__ = [
     "evaluate",
     "evaluate_depth",
     "evaluate_files",
-    "evaluate_pairs",
     "evaluate_samples",
     "find_layout_pairs",
     "find_pairs",

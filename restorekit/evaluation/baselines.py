@@ -39,7 +39,7 @@ class Baseline:
     setting: float | None = None
 
 
-def estimate_noise(image: Array) -> float:
+def immerkaer_sigma(image: Array) -> float:
     """Standard deviation of the noise of ``(H, W, C)``, in the image's units (Immerkaer 1996): what a second difference in both
     directions leaves, whose median magnitude edges hardly touch.
     """
@@ -60,7 +60,7 @@ def _input(image: Array, psf: Array | None) -> Array:
 
 
 def _nlm(image: Array, psf: Array | None) -> Array:
-    sigma = estimate_noise(image)
+    sigma = immerkaer_sigma(image)
     if not sigma:
         return image
     # The strength and patches scikit-image's manual gives for the fast form.
@@ -71,7 +71,7 @@ def _nlm(image: Array, psf: Array | None) -> Array:
 
 
 def _tv(image: Array, psf: Array | None) -> Array:
-    return _skimage().denoise_tv_chambolle(image, weight=max(estimate_noise(image), 1e-4), channel_axis=-1)
+    return _skimage().denoise_tv_chambolle(image, weight=max(immerkaer_sigma(image), 1e-4), channel_axis=-1)
 
 
 def _wiener(image: Array, psf: Array | None, balance: float) -> Array:

@@ -34,11 +34,6 @@ class Difference:
     losses: int
     count: int
 
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval leaves zero out: other images of this kind would hardly have turned the sign."""
-        return self.count > 1 and (self.low > 0 or self.high < 0)
-
 
 def paired_difference(a: Sequence[float], b: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
     """The mean of ``a - b`` and its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).

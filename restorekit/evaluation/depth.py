@@ -16,13 +16,12 @@ from restorekit.evaluation.pairs import find_pairs
 from restorekit.evaluation.protocol import DepthProtocol
 from restorekit.evaluation.report import Report, Score
 from restorekit.images.psf import first_array
-from restorekit.metrics import depth_at, depth_scores
+from restorekit.metrics import DEPTH_SCORES, depth_at, depth_scores
 
 KITTI_SCALE = 256.0
 """Steps a metre in the 16-bit depth maps of KITTI; 0 stands for unknown."""
 
 _ARRAYS = (".npy", ".npz")
-_NAMES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 
 
 def read_depth(path: Path, scale: float = KITTI_SCALE) -> NDArray[np.float32]:
@@ -93,7 +92,7 @@ def evaluate_depth(
         scores.append(Score(pair.name, "predicted", found.mean()))
         if progress is not None:
             progress(number, len(pairs), scores[-1])
-    return Report(protocol, _NAMES, ("predicted",), tuple(scores))
+    return Report(protocol, DEPTH_SCORES, ("predicted",), tuple(scores))
 
 
 def _holds_depth(path: Path) -> bool:

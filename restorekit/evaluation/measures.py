@@ -97,7 +97,7 @@ METRICS = {
 }
 """The metrics ``restorekit evaluate --metric`` takes."""
 
-_DEPTH = {"abs_rel": 4, "sq_rel": 4, "rmse": 3, "rmse_log": 4, "a1": 4, "a2": 4, "a3": 4}
+_DEPTH = {name: Scale(name, 3 if name == "rmse" else 4, name in ("a1", "a2", "a3")) for name in metrics.DEPTH_SCORES}
 
 DEFAULT = ("psnr", "ssim")
 
@@ -116,9 +116,7 @@ def get_metric(name: str) -> Metric:
 
 def scale_of(name: str) -> Scale:
     """How the numbers of a metric are read, of images or of depth."""
-    if name in _DEPTH:
-        return Scale(name, _DEPTH[name], name.startswith("a") and name != "abs_rel")
-    return get_metric(name)
+    return _DEPTH[name] if name in _DEPTH else get_metric(name)
 
 
 def check_targets(names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from restorekit.errors import UnknownNameError
 from restorekit.evaluation.bootstrap import Difference, paired_difference
 from restorekit.evaluation.measures import scale_of
 from restorekit.evaluation.subjects import INPUT
@@ -112,7 +113,9 @@ class Report:
         return tuple(dict.fromkeys(score.name for score in self.scores))
 
     def of(self, subject: str) -> tuple[Score, ...]:
-        """The scores of one subject, images in order."""
+        """The scores of one subject, images in order; UnknownNameError for one that was not scored."""
+        if subject not in self.subjects:
+            raise UnknownNameError("subject", subject, self.subjects)
         return tuple(score for score in self.scores if score.subject == subject)
 
     def summary(self, subject: str | None = None) -> dict[str, Summary]:

@@ -120,15 +120,6 @@ def evaluate_files(
     return replace(report, notes=notes)
 
 
-def evaluate_pairs(pairs: Iterable[tuple[str, Picture, Picture]], protocol: Protocol | None = None) -> Report:
-    """Score images in memory: ``(name, restored, target)``, one after the other, so that a generator may restore them on the fly.
-
-    Raises:
-        DataError: when a pair's sizes differ, or there is no pair.
-    """
-    return evaluate_samples((Sample(*pair) for pair in pairs), (as_it_is(RESTORED),), protocol)
-
-
 def evaluate_samples(
     samples: Iterable[Sample],
     subjects: Sequence[Subject],

@@ -6,6 +6,7 @@ from restorekit.layers.padding import crop_to, pad_to_multiple, reflect_to_multi
 from restorekit.layers.pooling import LocalMean2d, local_mean
 from restorekit.layers.psf import convolve_circular, pad_to_square, transfer_function, unit_sum
 from restorekit.layers.sampling import Downsample, Upsample
+from restorekit.layers.similarity import similarity_terms
 
 __all__ = [
     "Downsample",
@@ -19,6 +20,7 @@ __all__ = [
     "pad_to_multiple",
     "pad_to_square",
     "reflect_to_multiple",
+    "similarity_terms",
     "transfer_function",
     "unit_sum",
 ]

@@ -2,7 +2,7 @@
 
 from restorekit.metrics.candidates import BestSingle, best_overall, best_single
 from restorekit.metrics.colour import crop_border, luma, round_to_8_bits, truncate_to_8_bits
-from restorekit.metrics.depth import DepthScores, depth_at, depth_scores, garg_crop
+from restorekit.metrics.depth import DEPTH_SCORES, DepthScores, depth_at, depth_scores, garg_crop
 from restorekit.metrics.learned import backbone_file, dists, lpips, require_backbone
 from restorekit.metrics.multiscale import ms_ssim
 from restorekit.metrics.pixelwise import psnr
@@ -10,6 +10,7 @@ from restorekit.metrics.structural import ssim, ssim3d, ssim_uniform
 from restorekit.metrics.unreferenced import brisque, brisque_file, require_brisque
 
 __all__ = [
+    "DEPTH_SCORES",
     "BestSingle",
     "DepthScores",
     "backbone_file",

@@ -5,7 +5,7 @@ Depth from one image has no scale, so each prediction is first multiplied by the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +13,12 @@ from torch.nn import functional as F
 
 from restorekit.errors import UsageError
 from restorekit.metrics.shapes import check_pair
+
+DEPTH_SCORES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
+"""Names of the scores, in the order of tables; see :class:`DepthScores`."""
+
+MINIMUM = 1e-3
+"""Depths of the truth up to this do not count, in its unit."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,13 @@ class DepthScores:
 
     def mean(self) -> dict[str, float]:
         """The seven scores by name, averaged over images; those without a pixel to compare do not count."""
-        names = [field.name for field in fields(self)][:7]
-        return {name: getattr(self, name).nanmean().item() for name in names}
+        return {name: getattr(self, name).nanmean().item() for name in DEPTH_SCORES}
 
 
 def depth_scores(
     prediction: Tensor,
     truth: Tensor,
     *,
-    minimum: float = 1e-3,
     maximum: float = 80.0,
     garg: bool = False,
     scale_by_median: bool = True,
@@ -59,12 +63,11 @@ def depth_scores(
 
     Args:
         prediction: depth, positive, of the truth's size; see :func:`depth_at`.
-        truth: depth, 0 or NaN where it is not known.
-        minimum: depths of the truth up to this do not count.
+        truth: depth, 0 or NaN where it is not known; up to :data:`MINIMUM` it does not count.
         maximum: depths of the truth from this on do not count: 80 for KITTI, 200 for DDAD, 75 for nuScenes and Waymo.
         garg: only the part of the image that the tables of KITTI look at; see :func:`garg_crop`.
         scale_by_median: multiply each prediction by ``median(g) / median(p)`` over the pixels compared.
-        clamp: then limit it to ``[minimum, maximum]``, as most papers since monodepth2 do. DCPI-Depth does not.
+        clamp: then limit it to [:data:`MINIMUM`, ``maximum``], as most papers since monodepth2 do. DCPI-Depth does not.
 
     Returns:
         NaN for an image without a pixel to compare.
@@ -73,7 +76,7 @@ def depth_scores(
         UsageError: when the shapes differ.
     """
     check_pair(prediction, truth)
-    mask = (truth > minimum) & (truth < maximum)
+    mask = (truth > MINIMUM) & (truth < maximum)
     if garg:
         rows, columns = garg_crop(*truth.shape[-2:])
         inside = torch.zeros_like(mask)
@@ -84,7 +87,7 @@ def depth_scores(
         p, g = p[use], g[use]
         ratio = _median(g) / _median(p) if scale_by_median else p.new_tensor(1.0)
         p = p * ratio
-        found.append([*_scores(p.clamp(minimum, maximum) if clamp else p, g), ratio, p.new_tensor(len(p))])
+        found.append([*_scores(p.clamp(MINIMUM, maximum) if clamp else p, g), ratio, p.new_tensor(len(p))])
     return DepthScores(*(torch.stack(column) for column in zip(*found, strict=True)))
 
 

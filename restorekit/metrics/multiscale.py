@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.layers import similarity_terms
 from restorekit.metrics.shapes import check_pair
 from restorekit.metrics.structural import SIGMA, WINDOW
 
@@ -48,13 +49,9 @@ def ms_ssim(a: Tensor, b: Tensor, peak: float = 1.0) -> Tensor:
 
 
 def _terms(a: Tensor, b: Tensor, peak: float) -> tuple[Tensor, Tensor]:
-    """The maps of luminance, and of contrast times structure (Wang et al. 2004, equations 6 and 10)."""
+    """The maps of luminance, and of contrast times structure."""
     from kornia.filters import filter2d_separable, get_gaussian_kernel1d
 
     taps = get_gaussian_kernel1d(WINDOW, SIGMA, device=a.device, dtype=a.dtype)
     blurred = filter2d_separable(torch.cat([a, b, a * a, b * b, a * b]), taps, taps, padding="valid")
-    mean_a, mean_b, square_a, square_b, product = blurred.chunk(5)
-    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
-    variances = square_a - mean_a.square() + square_b - mean_b.square()
-    return luminance, (2 * (product - mean_a * mean_b) + c2) / (variances + c2)
+    return similarity_terms(*blurred.chunk(5), peak=peak)

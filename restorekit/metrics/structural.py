@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.layers import similarity_terms
 from restorekit.metrics.shapes import check_pair
 
 WINDOW = 11
@@ -61,13 +62,10 @@ def ssim_uniform(a: Tensor, b: Tensor, peak: float = 1.0, window: int = 7) -> Te
         UsageError: when the shapes differ or an image is smaller than the window.
     """
     check_pair(a, b, minimum=window)
-    kind, unbiased = a.dtype, window**2 / (window**2 - 1)
-    a, b = a.double(), b.double()  # the differences of near squares below would cost float32 its fourth digit
-    mean_a, mean_b, square_a, square_b, product = (F.avg_pool2d(x, window, stride=1) for x in (a, b, a * a, b * b, a * b))
-    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
-    variances = unbiased * (square_a - mean_a.square() + square_b - mean_b.square())
-    structure = (2 * unbiased * (product - mean_a * mean_b) + c2) / (variances + c2)
+    kind = a.dtype
+    a, b = a.double(), b.double()  # the differences of near squares would cost float32 its fourth digit
+    moments = (F.avg_pool2d(x, window, stride=1) for x in (a, b, a * a, b * b, a * b))
+    luminance, structure = similarity_terms(*moments, peak=peak, unbiased=window**2 / (window**2 - 1))
     return (luminance * structure).mean((1, 2, 3)).to(kind)
 
 
@@ -89,11 +87,8 @@ def ssim3d(a: Tensor, b: Tensor, peak: float = 1.0) -> Tensor:
         UsageError: when the shapes differ.
     """
     check_pair(a, b)
-    mean_a, mean_b, square_a, square_b, product = (_blur3d(x) for x in (a, b, a * a, b * b, a * b))
-    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
-    variances = square_a - mean_a.square() + square_b - mean_b.square()
-    structure = (2 * (product - mean_a * mean_b) + c2) / (variances + c2)
+    moments = (_blur3d(x) for x in (a, b, a * a, b * b, a * b))
+    luminance, structure = similarity_terms(*moments, peak=peak)
     return (luminance * structure).mean((1, 2, 3))
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from restorekit.degradations import Noise, NoiseSettings, degrade_image, seeded_generator
-from restorekit.degradations.noise import Camera, camera_noise, demosaic, mosaic, tone, untone
+from restorekit.degradations.noise import NoiseModel, camera_noise, demosaic, mosaic, tone, untone
 from restorekit.errors import SettingError
 from restorekit.settings import from_table
 
@@ -31,7 +31,7 @@ PLAIN = {
 
 def expose(settings: NoiseSettings, level: float = 0.45, count: int = 1, size: int = 512) -> Tensor:
     generator = seeded_generator(4)
-    camera = Camera.draw(settings, count, generator)
+    camera = NoiseModel.draw(settings, count, generator)
     return camera_noise(torch.full((count, 3, size, size), level), camera, generator)
 
 

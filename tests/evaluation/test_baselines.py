@@ -8,7 +8,7 @@ from scipy.ndimage import convolve, gaussian_filter
 
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.evaluation import BASELINES, apply_baseline
-from restorekit.evaluation.baselines import ASSUMED_SIGMA, estimate_noise, gaussian_psf
+from restorekit.evaluation.baselines import ASSUMED_SIGMA, gaussian_psf, immerkaer_sigma
 
 Array = NDArray[np.float32]
 
@@ -50,7 +50,7 @@ def test_input_is_the_input() -> None:
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1])
 def test_noise_is_estimated_among_edges(sigma: float) -> None:
-    assert estimate_noise(noisy(photograph(), sigma)) == pytest.approx(sigma, rel=0.15, abs=0.0025)
+    assert immerkaer_sigma(noisy(photograph(), sigma)) == pytest.approx(sigma, rel=0.15, abs=0.0025)
 
 
 @pytest.mark.parametrize(("name", "gain"), [("nlm", 4.0), ("tv", 3.0)])

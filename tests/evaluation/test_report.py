@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from restorekit.errors import UnknownNameError
 from restorekit.evaluation import Alignment, Candidates, Protocol, Report, Score, Summary
 
 
@@ -51,7 +52,14 @@ def test_difference() -> None:
     found = GAINS.difference("m")
     assert (found.mean, found.wins, found.losses, found.count) == (pytest.approx(2.5 / 3), 2, 1, 3)
     assert (found.low, found.high) == (-1.0, 2.5)  # of three images, one drawn three times is within the 95 %
-    assert not found.is_clear
+
+
+def test_subjects_nobody_scored_are_told() -> None:
+    for ask in (GAINS.summary, GAINS.gains, GAINS.difference, GAINS.worst, GAINS.of):
+        with pytest.raises(UnknownNameError, match="unknown subject 'mm'"):
+            ask("mm")
+    with pytest.raises(UnknownNameError, match=r"unknown subject 'input'\. Known are: m"):
+        PLAIN.gains("m")
 
 
 def test_equal_images_count_as_100_decibels() -> None:

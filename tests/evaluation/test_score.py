@@ -15,6 +15,7 @@ from restorekit import images
 from restorekit.errors import DataError, UnknownNameError, UsageError
 from restorekit.evaluation import (
     INPUT,
+    RESTORED,
     Alignment,
     Answer,
     Gallery,
@@ -23,7 +24,6 @@ from restorekit.evaluation import (
     Subject,
     as_it_is,
     evaluate,
-    evaluate_pairs,
     evaluate_samples,
     from_baseline,
     from_restorer,
@@ -265,13 +265,14 @@ class TestProtocols:
 
 class TestInMemory:
     def test_pairs_one_after_the_other(self) -> None:
-        report = evaluate_pairs((f"n{seed}", noisy(picture(seed), 5), picture(seed)) for seed in range(3))
+        samples = (Sample(f"n{seed}", noisy(picture(seed), 5), picture(seed)) for seed in range(3))
+        report = evaluate_samples(samples, [as_it_is(RESTORED)])
         assert [score.name for score in report.scores] == ["n0", "n1", "n2"]
         assert report.scores[1] == score_pair("n1", noisy(picture(1), 5), picture(1), Protocol())
 
     def test_no_pairs(self) -> None:
         with pytest.raises(DataError, match="no images to score"):
-            evaluate_pairs([])
+            evaluate_samples([], [as_it_is(RESTORED)])
 
     def test_depths_and_greys_mix(self) -> None:
         grey = picture(0, channels=1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
 from restorekit.errors import UsageError
-from restorekit.metrics import psnr
+from restorekit.metrics import psnr, ssim, ssim3d, ssim_uniform
 
 
 def noisy_batch(sigma: float) -> tuple[Tensor, Tensor]:
@@ -49,3 +50,10 @@ def test_shapes_must_agree() -> None:
         psnr(torch.zeros(1, 3, 4, 5), torch.zeros(1, 3, 5, 4))
     with pytest.raises(UsageError, match="Give two batches"):
         psnr(torch.zeros(3, 4, 5), torch.zeros(3, 4, 5))
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim, ssim_uniform, ssim3d])
+def test_bytes_are_refused_rather_than_compared_as_they_wrap(metric: Callable[[Tensor, Tensor], Tensor]) -> None:
+    a = torch.full((1, 3, 16, 16), 200, dtype=torch.uint8)
+    with pytest.raises(UsageError, match=r"images of uint8 and float32 cannot be compared\. Give floats"):
+        metric(a, a.float())
