@@ -29,7 +29,7 @@ FLOORS = [
 ]
 """The rooms by floor: a room imports from its own floor or from below."""
 
-OTHER_NAMES = {"PIL": "pillow", "cv2": "opencv_python_headless"}
+OTHER_NAMES = {"PIL": "pillow", "cv2": "opencv_python_headless", "skimage": "scikit_image"}
 """Modules whose package has another name."""
 
 IF_THERE = {"tensorflow"}
@@ -64,7 +64,7 @@ def _imports(room: str) -> Iterator[tuple[Path, str]]:
 
 @cache
 def imported_names(file: Path) -> list[str]:
-    """Every module or name that a file imports, with dots."""
+    """Every module or name that a file imports, with dots; also those it gives to ``import_module`` by name."""
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -72,6 +72,8 @@ def imported_names(file: Path) -> list[str]:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names += [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
     return names
 
 
@@ -117,12 +119,13 @@ def test_what_must_be_light_imports_nothing_heavy(module: str) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     project = read_toml(PACKAGE.parent / "pyproject.toml")["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["heif"], *project["optional-dependencies"]["onnx"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["heif"], *extras["onnx"], *extras["evaluate"]]
     declared = {re.match(r"[\w-]+", line)[0].lower().replace("-", "_") for line in wanted}  # type: ignore[index]
     modules = {name.split(".")[0] for file in PACKAGE.rglob("*.py") for name in imported_names(file)}
     foreign = modules - sys.stdlib_module_names - {"restorekit", "__future__"}
     assert {OTHER_NAMES.get(name, name) for name in foreign - IF_THERE} <= declared
-    assert {"torch", "PIL", "typer"} <= foreign
+    assert {"torch", "PIL", "typer", "piq", "skimage"} <= foreign
 
 
 def test_the_package_is_typed() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Batch
-from restorekit.methods.cbsn import METHOD, CbsnConfig
+from restorekit.methods.cbsn import METHOD, CbsnConfig, CbsnObjectiveSettings
 from restorekit.methods.cbsn.denoise import measure
 from restorekit.methods.cbsn.network import pass_through
 from restorekit.methods.cbsn.objective import (
@@ -89,9 +89,9 @@ class TestObjective:
         assert float(early["invariance"]) == pytest.approx(0.25 * float(late["invariance"]), rel=1e-6)
 
     def test_ramp(self) -> None:
-        objective = DownsampledInvariance(ramp=200)
+        objective = DownsampledInvariance(CbsnObjectiveSettings(ramp=200))
         assert [objective.ramp_at(step) for step in (0, 50, 200, 10**6)] == [0, 0.25, 1, 1]
-        assert DownsampledInvariance(ramp=0).ramp_at(0) == 1
+        assert DownsampledInvariance(CbsnObjectiveSettings(ramp=0)).ramp_at(0) == 1
 
     def test_steps_are_counted_where_batches_do_not_tell(self) -> None:
         noisy, network = torch.rand(1, 3, 10, 10), METHOD.build(SMALL)

@@ -186,7 +186,7 @@ class TestRefusals:
 
     def test_shapes_that_do_not_go_together(self, state: dict[str, Tensor]) -> None:
         state["encoder.stages.1.0.pwconv1.weight"] = torch.empty(7, 24, device="meta")
-        with pytest.raises(CheckpointError, match=r"stages\.1\.0\.pwconv1\.weight is of shape \(7, 24\), not \(72, 24\)"):
+        with pytest.raises(CheckpointError, match=r"stages\.1\.0\.pwconv1\.weight \(7, 24\) instead of \(72, 24\)"):
             METHOD.config_from_state_dict(state)
 
     def test_hyper_parameters_that_no_network_has(self, state: dict[str, Tensor]) -> None:

@@ -21,7 +21,6 @@ from restorekit.errors import DataError, SettingError, UnknownNameError
 from restorekit.methods import Batch
 from restorekit.methods.dcpi_depth import METHOD, DcpiDepthConfig
 from restorekit.methods.dcpi_depth import correspondence as dense
-from restorekit.methods.dcpi_depth.flip import blend_flipped
 from restorekit.methods.dcpi_depth.geometry import (
     pixel_grid,
     pose_matrix,
@@ -315,12 +314,6 @@ class TestObjective:
             METHOD.objective(TINY, {"smoothnes": 1.0})
         with pytest.raises(SettingError, match="divergence_limit must be positive"):
             METHOD.objective(TINY, {"divergence_limit": 0.0})
-
-    def test_flip_averaging(self) -> None:
-        disparity = torch.rand(2, 8, 40)
-        assert torch.allclose(blend_flipped(disparity, disparity.flip(-1)), disparity)
-        blend = blend_flipped(torch.zeros(1, 41), torch.ones(1, 41))
-        assert blend[0, [0, 20, 40]].tolist() == pytest.approx([1, 0.5, 0])
 
 
 class TestKnownMotion:

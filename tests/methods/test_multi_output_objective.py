@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from restorekit.errors import SettingError
 from restorekit.methods import Batch, get_method
+from restorekit.methods.multi_output import Kind, MultiOutputConfig, MultiOutputObjectiveSettings
 from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.heads import pair_means
-from restorekit.methods.multi_output.objective import Kind, WinnerTakesAll, candidate_errors, pair_errors, winner_loss
+from restorekit.methods.multi_output.objective import WinnerTakesAll, candidate_errors, pair_errors, winner_loss
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -34,6 +35,10 @@ def heads_and_target(n: int = 4, batch: int = 3, sigma: float = 0.1, seed: int =
     generator = torch.Generator().manual_seed(seed)
     target = torch.rand(batch, 3, 10, 12, generator=generator)
     return target.unsqueeze(1) + sigma * torch.randn(batch, n, 3, 10, 12, generator=generator), target
+
+
+def taught(combinate_heads: bool = True, **settings: Any) -> WinnerTakesAll:
+    return WinnerTakesAll(MultiOutputObjectiveSettings(**settings), MultiOutputConfig(combinate_heads=combinate_heads))
 
 
 def loss_and_gradient(objective: WinnerTakesAll, heads: Tensor, target: Tensor) -> tuple[float, Tensor]:
@@ -76,7 +81,7 @@ def test_pair_errors_keep_their_precision_under_autocast() -> None:
 @pytest.mark.parametrize("sigma", [0.02, 0.3])
 def test_objective_has_the_gradient_of_the_direct_form(sigma: float) -> None:
     heads, target = heads_and_target(sigma=sigma)
-    loss, gradient = loss_and_gradient(WinnerTakesAll(), heads, target)
+    loss, gradient = loss_and_gradient(taught(), heads, target)
     leaf = heads.clone().requires_grad_()
     direct = winner_loss(pair_means(leaf), target)
     (expected,) = torch.autograd.grad(direct, leaf)
@@ -91,7 +96,7 @@ def test_only_the_winner_gets_gradient(kind: Kind, pairs: bool) -> None:
     heads, target = heads_and_target(batch=2, sigma=0.1)
     heads[0, 2] = target[0] + 0.01
     heads[1, 1], heads[1, 3] = target[1] + 0.2, target[1] - 0.19  # their mean is the best answer, alone they are the worst
-    _, gradient = loss_and_gradient(WinnerTakesAll(kind, combinate_heads=pairs), heads, target)
+    _, gradient = loss_and_gradient(taught(pairs, kind=kind), heads, target)
     mass = gradient.abs().sum((2, 3, 4))
     assert mass[0].nonzero().flatten().tolist() == [2]
     winners = mass[1].nonzero().flatten().tolist()
@@ -131,21 +136,21 @@ def test_mprnet_adds_edges_to_charbonnier() -> None:
 def test_a_tie_has_one_winner() -> None:
     target = torch.zeros(1, 3, 4, 4)
     same = torch.full((1, 4, 3, 4, 4), 0.1)
-    _, gradient = loss_and_gradient(WinnerTakesAll(), same, target)
+    _, gradient = loss_and_gradient(taught(), same, target)
     assert gradient.abs().sum((0, 2, 3, 4)).nonzero().flatten().tolist() == [0]
 
 
 def test_one_head_is_the_plain_loss() -> None:
     heads, target = heads_and_target(n=1)
-    loss, _ = loss_and_gradient(WinnerTakesAll(), heads, target)
+    loss, _ = loss_and_gradient(taught(), heads, target)
     mse = (heads[:, 0] - target).square().mean((1, 2, 3))
     assert loss == pytest.approx((10 * torch.log10(mse)).mean().item(), abs=1e-4)
 
 
 def test_the_mean_can_be_taught_too() -> None:
     heads, target = heads_and_target(n=4)
-    plain, _ = loss_and_gradient(WinnerTakesAll(), heads, target)
-    both, gradient = loss_and_gradient(WinnerTakesAll(mean_weight=0.5), heads, target)
+    plain, _ = loss_and_gradient(taught(), heads, target)
+    both, gradient = loss_and_gradient(taught(mean_weight=0.5), heads, target)
     mse = (heads.mean(1) - target).square().mean((1, 2, 3))
     assert both - plain == pytest.approx((5 * torch.log10(mse + 1e-8)).mean().item(), abs=1e-4)
     assert gradient.abs().sum((0, 2, 3, 4)).count_nonzero() == 4  # losers learn as well
@@ -155,7 +160,7 @@ def test_the_cautious_answer_can_be_taught_too() -> None:
     """Its loss is that of what is given, and makes heads disagree more where their mean errs."""
     heads, target = heads_and_target(n=4)
     network, image = Fixed(heads), (target + 0.05).clamp(0, 1)
-    losses = WinnerTakesAll(cautious_weight=0.5)(network, Batch(image, target, {}))
+    losses = taught(cautious_weight=0.5)(network, Batch(image, target, {}))
     assert list(losses) == ["psnr", "cautious"]
     answer = cautious(image, heads.mean(1), heads.var(1).mean(1)[:, None])
     mse = (answer - target).square().mean((1, 2, 3))
@@ -166,11 +171,11 @@ def test_the_cautious_answer_can_be_taught_too() -> None:
     wrong, right = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)  # no correction is due
     spread = torch.tensor([-0.1, -0.05, 0.05, 0.1]).view(1, 4, 1, 1, 1)
     network = Fixed((wrong + 0.2).unsqueeze(1) + spread.expand(1, 4, 3, 4, 4))
-    WinnerTakesAll(cautious_weight=1.0)(network, Batch(wrong, wrong, {}))["cautious"].backward()
+    taught(cautious_weight=1.0)(network, Batch(wrong, wrong, {}))["cautious"].backward()
     assert network.heads.grad is not None
     assert (network.heads.grad * spread).sum() < 0  # further apart is better
     network = Fixed((right - 0.1).unsqueeze(1) + spread.expand(1, 4, 3, 4, 4))
-    WinnerTakesAll(cautious_weight=1.0)(network, Batch(wrong, right, {}))["cautious"].backward()
+    taught(cautious_weight=1.0)(network, Batch(wrong, right, {}))["cautious"].backward()
     assert network.heads.grad is not None
     assert (network.heads.grad * spread).sum() > 0  # closer together is
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit import images
-from restorekit.errors import CheckpointError
+from restorekit.errors import CheckpointError, ImageError
 from restorekit.inference import Restorer
 from restorekit.inference.tiling import least_side
 from restorekit.methods import Method, Prediction, get_method, list_methods
@@ -152,7 +153,7 @@ class TestDescription:
 
 
 class TestNetwork:
-    @pytest.mark.parametrize(("height", "width"), [(HEIGHT, WIDTH), (33, 23)])
+    @pytest.mark.parametrize(("height", "width"), [(HEIGHT, WIDTH), (33, 23), (7, 90), (3, 2)])
     def test_any_size(self, subject: Subject, height: int, width: int) -> None:
         with torch.no_grad():
             found = tensors_of(subject.answer(photo(height, width)))
@@ -160,6 +161,15 @@ class TestNetwork:
         for values in found.values():
             assert values.shape[0] == 1 and values.shape[-2:] == (height, width)
             assert values.isfinite().all()
+
+    def test_a_single_pixel_is_answered_or_refused_in_words(self, subject: Subject) -> None:
+        try:
+            with torch.no_grad():
+                found = subject.answer(photo(1, 1)).image
+        except ImageError as error:
+            assert "an image of 1 x 1 pixels is too small" in error.problem
+        else:
+            assert found.shape == (1, 3, 1, 1) and found.isfinite().all()
 
     def test_the_answer_follows_the_image(self, exact: Subject) -> None:
         with torch.no_grad():
@@ -186,6 +196,15 @@ class TestNetwork:
                 before = given.clone()
                 torch.testing.assert_close(exact.answer(given).image, expected, rtol=1e-6, atol=1e-6)
                 assert torch.equal(given, before), "the image was changed"
+            weights = replace(exact, network=deepcopy(exact.network).to(memory_format=torch.channels_last))
+            torch.testing.assert_close(weights.answer(image).image, expected, rtol=1e-6, atol=1e-6)
+
+    def test_the_callers_default_device_is_of_no_account(self, subject: Subject) -> None:
+        image = photo()
+        with torch.no_grad():
+            expected = subject.answer(image).image
+            with torch.device("meta"):
+                assert torch.equal(subject.answer(image).image, expected)
 
     def test_finish_works_pixel_by_pixel(self, subject: Subject) -> None:
         method, image = subject.method, photo()

@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restorekit.errors import CheckpointError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.methods.shapes import count_numbered, require_fit, require_keys
 from restorekit.settings import from_table
 
 if TYPE_CHECKING:
@@ -49,8 +50,22 @@ class CbsnConfig:
 
 
 @dataclass(frozen=True)
-class CbsnObjective:
-    """Settings of the loss, by default the paper's; see :class:`restorekit.methods.cbsn.objective.DownsampledInvariance`."""
+class CbsnObjectiveSettings:
+    """Settings of the loss, by default the paper's; see :class:`restorekit.methods.cbsn.objective.DownsampledInvariance`.
+
+    Attributes:
+        stride_b: stride of the sub-images of L_blind; see :func:`restorekit.methods.cbsn.objective.compute_terms`.
+        stride_i: stride of the random subsampler of L_inv.
+        lambda_inv: weight of L_inv against L_self, which alone would be solved by leaving the noise in.
+        ramp: steps in which r rises from 0 to 1; 0 for a network that is trained already. A fresh network needs it: its blind
+            images are no teachers yet.
+        seed: fixes the random subsampler.
+        supervised: compare both networks' images with ``batch.target`` instead, ``|f(x) - c| + |B2S(f_M(S2B(x))) - c|``: not the
+            paper's, but where clean photographs are at hand it teaches in a tenth of the steps what the network can then be
+            taught further on noisy ones alone.
+        blind_share: share of the patches that the blind network is shown when ``supervised``; it costs as much as the other.
+        blind_weight: weight of its error then. A blind image is ten times as far off, and would be all that is learnt.
+    """
 
     stride_b: int = 5
     stride_i: int = 2
@@ -91,9 +106,7 @@ class Cbsn(Method[CbsnConfig]):
     def build(self, config: CbsnConfig) -> ConditionalBlindSpotNetwork:
         from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork
 
-        return ConditionalBlindSpotNetwork(
-            config.filters, config.num_module, tail_channels=config.tail_channels, skip=config.skip
-        )
+        return ConditionalBlindSpotNetwork(config.filters, config.num_module, config.tail_channels, config.skip)
 
     def tiling(self, config: CbsnConfig) -> Tiling:
         """What is global, mean and standard deviation, is measured: tiles given those of the whole are exact at this overlap."""
@@ -136,17 +149,7 @@ class Cbsn(Method[CbsnConfig]):
     def objective(self, config: CbsnConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.cbsn.objective import DownsampledInvariance
 
-        chosen = from_table(CbsnObjective, settings, "[objective]")
-        return DownsampledInvariance(
-            chosen.stride_b,
-            chosen.stride_i,
-            chosen.lambda_inv,
-            chosen.ramp,
-            chosen.seed,
-            chosen.supervised,
-            chosen.blind_share,
-            chosen.blind_weight,
-        )
+        return DownsampledInvariance(from_table(CbsnObjectiveSettings, settings, "[objective]"))
 
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' TensorFlow variables, tensors or arrays by name, under our keys; our own keys stay.
@@ -179,27 +182,12 @@ class Cbsn(Method[CbsnConfig]):
         Raises:
             CheckpointError: if it lacks keys, has others, or shapes that do not go together.
         """
-        import torch
-
-        _refuse("lacks", [key for key in ("conv0.weight", "conv2.weight", "branch1.dcm.0.conv1.weight") if key not in state])
-        modules = 0
-        while f"branch1.dcm.{modules}.conv1.weight" in state:
-            modules += 1
-        config = CbsnConfig(state["conv0.weight"].shape[0], modules, state["conv2.weight"].shape[0], "seeing.weight" in state)
-        with torch.device("meta"):
-            own = self.build(config).state_dict()
-        _refuse("lacks", [key for key in own if key not in state])
-        _refuse("has, besides,", [key for key in state if key not in own])
-        shapes = {key: (tuple(state[key].shape), tuple(value.shape)) for key, value in own.items()}
-        _refuse("has", [f"{key} of shape {found}, not {due}" for key, (found, due) in shapes.items() if found != due])
+        module = "branch1.dcm.{}.conv1.weight"
+        require_keys("C-BSN", ["conv0.weight", "conv2.weight", module.format(0)], state)
+        filters, tail = state["conv0.weight"].shape[0], state["conv2.weight"].shape[0]
+        config = CbsnConfig(filters, count_numbered(state, module), tail, "seeing.weight" in state)
+        require_fit("C-BSN", partial(self.build, config), state, closed=True)
         return config
-
-
-def _refuse(what: str, keys: list[str]) -> None:
-    if keys:
-        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        problem = f"this is no C-BSN checkpoint: it {what} {', '.join(keys[:3])}{more}"
-        raise CheckpointError(problem, "Check which method the file belongs to")
 
 
 METHOD = Cbsn()

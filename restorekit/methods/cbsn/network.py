@@ -96,8 +96,6 @@ class ConditionalBlindSpotNetwork(nn.Module):
     Args:
         filters: channels of both branches, F in the paper's tables.
         num_module: dilated modules of each branch, N.
-        in_channels: channels of the image.
-        out_channels: channels of the answer.
         tail_channels: channels of the last two hidden layers; 64 in the published code, whatever F is.
         skip: where it may see the pixel, answer a correction of it, by a last layer ``seeing`` of its own that begins with zero.
             Its modules begin small too: with nothing to normalise them, sums of rectified corrections grow from one to the next,
@@ -108,25 +106,17 @@ class ConditionalBlindSpotNetwork(nn.Module):
         reach: pixels on each side of a pixel that its answer depends on, ``2 + 3 N``.
     """
 
-    def __init__(
-        self,
-        filters: int,
-        num_module: int,
-        in_channels: int = 3,
-        out_channels: int = 3,
-        tail_channels: int = 64,
-        skip: bool = False,
-    ) -> None:
+    def __init__(self, filters: int, num_module: int, tail_channels: int, skip: bool) -> None:
         super().__init__()
         self.reach = 2 + 3 * num_module
-        self.conv0 = nn.Conv2d(in_channels, filters, 1)
+        self.conv0 = nn.Conv2d(3, filters, 1)
         self.branch1 = Branch(filters, kernel=3, dilation=2, num_module=num_module)
         self.branch2 = Branch(filters, kernel=5, dilation=3, num_module=num_module)
         self.conv1 = nn.Conv2d(2 * filters, filters, 1)
         self.conv2 = nn.Conv2d(filters, tail_channels, 1)
         self.conv3 = nn.Conv2d(tail_channels, tail_channels, 1)
-        self.conv4 = nn.Conv2d(tail_channels, out_channels, 1)
-        self.seeing = nn.Conv2d(tail_channels, in_channels, 1) if skip else None
+        self.conv4 = nn.Conv2d(tail_channels, 3, 1)
+        self.seeing = nn.Conv2d(tail_channels, 3, 1) if skip else None
         self.apply(_initialise)
         if self.seeing is not None:
             nn.init.zeros_(self.seeing.weight)
@@ -134,7 +124,7 @@ class ConditionalBlindSpotNetwork(nn.Module):
                 branch.calm()
 
     def forward(self, x: Tensor, blind: bool = False) -> Tensor:
-        """The denoised image ``(B, out_channels, H, W)`` of ``(B, in_channels, H, W)``, any H and W.
+        """The denoised image ``(B, 3, H, W)`` of ``(B, 3, H, W)``, any H and W.
 
         Args:
             x: images of mean 0 and standard deviation 1; see :func:`restorekit.methods.cbsn.denoise.measure`.
@@ -176,7 +166,7 @@ def pass_through(network: ConditionalBlindSpotNetwork, noise: float = 0.005) -> 
     kept = 2 * channels
     first = network.branch1
     same = [first.conv1, first.conv2, first.conv3, first.conv4, network.conv1, network.conv2, network.conv3]
-    if network.seeing is not None or network.conv4.out_channels != channels or min(layer.out_channels for layer in same) < kept:
+    if network.seeing is not None or min(layer.out_channels for layer in same) < kept:
         return
     parts = torch.cat([torch.eye(channels), -torch.eye(channels)])  # positive and negative part
     with torch.no_grad():

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from restorekit.degradations.base import seeded_generator
 from restorekit.errors import SettingError
 from restorekit.methods.base import Batch
+from restorekit.methods.cbsn import CbsnObjectiveSettings
 from restorekit.methods.cbsn.denoise import measure
 from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork, pass_through
 
@@ -108,57 +109,33 @@ class DownsampledInvariance:
     What the subsampler draws depends on ``extras["draw"]`` likewise, or else on the step.
 
     Args:
-        stride_b: see :func:`compute_terms`.
-        stride_i: see :func:`compute_terms`.
-        lambda_inv: weight of L_inv against L_self, which alone would be solved by leaving the noise in.
-        ramp: steps in which r rises from 0 to 1; 0 for a network that is trained already. A fresh network needs it: its blind
-            images are no teachers yet.
-        seed: fixes the random subsampler.
-        supervised: compare both networks' images with ``batch.target`` instead, ``|f(x) - c| + |B2S(f_M(S2B(x))) - c|``: not the
-            paper's, but where clean photographs are at hand it teaches in a tenth of the steps what the network can then be
-            taught further on noisy ones alone.
-        blind_share: share of the patches that the blind network is shown when ``supervised``; it costs as much as the other.
-        blind_weight: weight of its error then. A blind image is ten times as far off, and would be all that is learnt.
+        settings: strides and weights.
+
+    Attributes:
+        self_supervised: whether it does without the target.
     """
 
-    def __init__(
-        self,
-        stride_b: int = 5,
-        stride_i: int = 2,
-        lambda_inv: float = 2.0,
-        ramp: int = 200_000,
-        seed: int = 0,
-        supervised: bool = False,
-        blind_share: float = 1.0,
-        blind_weight: float = 1.0,
-    ) -> None:
-        self.stride_b = stride_b
-        self.stride_i = stride_i
-        self.lambda_inv = lambda_inv
-        self.ramp = ramp
-        self.seed = seed
-        self.supervised = supervised
-        self.self_supervised = not supervised
-        self.blind_share = blind_share
-        self.blind_weight = blind_weight
+    def __init__(self, settings: CbsnObjectiveSettings) -> None:
+        self.settings = settings
+        self.self_supervised = not settings.supervised
         self._calls = 0
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        step = int(batch.extras.get("step", self._calls))
+        settings, step = self.settings, int(batch.extras.get("step", self._calls))
         self._calls = step + 1
         patches = self._trim(batch.input)
         mean, std = measure(patches)
         x = (patches - mean) / std
-        if self.supervised:
+        if settings.supervised:
             return self._compare(network, x, self._trim(batch.target), mean, std)
-        choice = draw_choice(patches, self.stride_i, self.seed, int(batch.extras.get("draw", step)))
-        terms = compute_terms(network, x, choice, self.stride_b, self.stride_i)
+        choice = draw_choice(patches, settings.stride_i, settings.seed, int(batch.extras.get("draw", step)))
+        terms = compute_terms(network, x, choice, settings.stride_b, settings.stride_i)
         ramp = self.ramp_at(step)
-        return {"blind": terms.blind, "self": ramp * terms.own, "invariance": ramp * self.lambda_inv * terms.invariance}
+        return {"blind": terms.blind, "self": ramp * terms.own, "invariance": ramp * settings.lambda_inv * terms.invariance}
 
     def prepare(self, network: ConditionalBlindSpotNetwork) -> None:
         """Called with a fresh network before its first step: a supervised one begins with leaving photographs as they are."""
-        if self.supervised:
+        if self.settings.supervised:
             pass_through(network)
 
     def _compare(self, network: nn.Module, x: Tensor, clean: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
@@ -167,18 +144,18 @@ class DownsampledInvariance:
         def error(image: Tensor, shown: int) -> Tensor:
             return F.l1_loss(image.to(x.dtype) * std[:shown] + mean[:shown], clean[:shown])
 
-        losses = {"clean": error(network(x, blind=False), len(x))}
-        shown = math.ceil(self.blind_share * len(x))
+        settings, losses = self.settings, {"clean": error(network(x, blind=False), len(x))}
+        shown = math.ceil(settings.blind_share * len(x))
         if shown:
-            losses["blind_clean"] = self.blind_weight * error(blind_images(network, x[:shown], self.stride_b), shown)
+            losses["blind_clean"] = settings.blind_weight * error(blind_images(network, x[:shown], settings.stride_b), shown)
         return losses
 
     def ramp_at(self, step: int) -> float:
         """r: the weight of the terms of the seeing network at ``step``."""
-        return min(step / self.ramp, 1.0) if self.ramp else 1.0
+        return min(step / self.settings.ramp, 1.0) if self.settings.ramp else 1.0
 
     def _trim(self, patches: Tensor) -> Tensor:
-        multiple = math.lcm(self.stride_b, self.stride_i)
+        multiple = math.lcm(self.settings.stride_b, self.settings.stride_i)
         height, width = (side - side % multiple for side in patches.shape[-2:])
         if not height or not width:
             raise SettingError(

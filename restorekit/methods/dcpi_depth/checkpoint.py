@@ -7,9 +7,9 @@ The authors save each network to a file of its own: ``encoder.pth`` and ``depth.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from itertools import count
-from typing import Any, Literal, NoReturn
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from torch import Tensor
 from restorekit.errors import CheckpointError
 from restorekit.methods.dcpi_depth import METHOD, DcpiDepthConfig, published_dilation
 from restorekit.methods.dcpi_depth.flow import is_raft, torchvision_keys
+from restorekit.methods.shapes import count_numbered, refuse, require_fit, require_keys
+
+NETWORK = "DCPI-Depth"
 
 _PARTS = (
     ("encoder.", re.compile(r"(?:encoder\.)?((?:downsample_layers|stem2|stages)\..+)")),
@@ -63,11 +66,11 @@ def read_config(state: Mapping[str, Any]) -> DcpiDepthConfig:
     """See :meth:`restorekit.methods.dcpi_depth.DcpiDepth.config_from_state_dict`."""
     state = convert(state)
     _refuse_half(state)
-    blocks = [next(i for i in count() if f"encoder.stages.{stage}.{i}.gamma" not in state) for stage in range(3)]
+    blocks = [count_numbered(state, f"encoder.stages.{stage}.{{}}.gamma") for stage in range(3)]
     if min(blocks) < 1:
-        _refuse(f"stage {blocks.index(0)} of its encoder has no blocks")
+        refuse(NETWORK, f"stage {blocks.index(0)} of its encoder has no blocks")
     last = [f"encoder.stages.{stage}.{blocks[stage] - 1}" for stage in range(3)]
-    _refuse_missing([key + tail for key in last for tail in (".xca.temperature", ".pwconv1.weight")], state)
+    require_keys(NETWORK, [key + tail for key in last for tail in (".xca.temperature", ".pwconv1.weight")], state)
     one, two, three = (len(state[key]) for key in (_STEM, _FIRST, _SECOND))
     heads = [len(state[f"{key}.xca.temperature"]) for key in last]
     height, width = (int(state.get(f"encoder.{name}", side)) for name, side in (("height", 192), ("width", 640)))
@@ -79,7 +82,7 @@ def read_config(state: Mapping[str, Any]) -> DcpiDepthConfig:
             dilation=published_dilation((one, two, three), (blocks[0], blocks[1], blocks[2]), (height, width)),
             heads=(heads[0], heads[1], heads[2]),
             expansion=hidden // channels,
-            scales=next(i for i in count() if _HEAD.format(6 + i) not in state),
+            scales=count_numbered(state, _HEAD, first=6),
             height=height,
             width=width,
             pose=_pose_kind(state),
@@ -88,13 +91,8 @@ def read_config(state: Mapping[str, Any]) -> DcpiDepthConfig:
             train_flow=flow == "large",
         )
     except ValueError as error:
-        _refuse(str(error))
-    with torch.device("meta"):
-        own = METHOD.build(config).state_dict()
-    _refuse_missing(own, state)
-    for key, value in own.items():
-        if state[key].shape != value.shape:
-            _refuse(f"{key} is of shape {tuple(state[key].shape)}, not {tuple(value.shape)}")
+        refuse(NETWORK, str(error))
+    require_fit(NETWORK, partial(METHOD.build, config), state)
     return config
 
 
@@ -117,15 +115,4 @@ def _refuse_half(state: Mapping[str, Tensor]) -> None:
         here, missing = ("encoder", "decoder (depth.pth)") if encoder else ("decoder", "encoder (encoder.pth)")
         problem = f"this checkpoint holds the depth {here} of DCPI-Depth without its {missing}"
         raise CheckpointError(problem, "Give encoder.pth and depth.pth together")
-    _refuse_missing((_STEM, _FIRST, _SECOND, _HEAD.format(6)), state)
-
-
-def _refuse_missing(wanted: Iterable[str], state: Mapping[str, Tensor]) -> None:
-    missing = [key for key in wanted if key not in state]
-    if missing:
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        _refuse(f"{', '.join(missing[:10])}{more} {'is' if len(missing) == 1 else 'are'} missing")
-
-
-def _refuse(problem: str) -> NoReturn:
-    raise CheckpointError(f"this is no DCPI-Depth checkpoint: {problem}", "Check which method the file belongs to") from None
+    require_keys(NETWORK, (_STEM, _FIRST, _SECOND, _HEAD.format(6)), state)

@@ -58,14 +58,12 @@ def auto_masked(warped: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(wins, warped, identity), wins
 
 
-def smoothness(disparity: Tensor, image: Tensor, relative: bool = True) -> Tensor:
+def smoothness(disparity: Tensor, image: Tensor) -> Tensor:
     """Edge-aware smoothness of ``(B, 1, H, W)`` given ``(B, 3, H, W)``:
     ``mean(|dx d| exp(-mean_c |dx I|)) + mean(|dy d| exp(-mean_c |dy I|))``.
 
-    ``relative``: d is the disparity divided by its spatial mean, so that doubling it changes nothing.
+    d is the disparity divided by its spatial mean, so that doubling it changes nothing.
     """
     from kornia.losses import inverse_depth_smoothness_loss
 
-    if relative:
-        disparity = disparity / (disparity.mean((2, 3), keepdim=True) + 1e-7)
-    return inverse_depth_smoothness_loss(disparity, image)
+    return inverse_depth_smoothness_loss(disparity / (disparity.mean((2, 3), keepdim=True) + 1e-7), image)

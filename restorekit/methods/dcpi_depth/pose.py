@@ -37,12 +37,12 @@ class PoseEncoder(nn.Module):
 
 
 class PoseDecoder(nn.Module):
-    """Motions of features, ``(B, F, H, W)`` to ``(B, motions, 6)``. Only the first motion is used."""
+    """Two motions of features, ``(B, 512, H, W)`` to ``(B, 2, 6)``. Only the first motion is used."""
 
-    def __init__(self, features: int = 512, width: int = 256, motions: int = 2) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        middle = [nn.Conv2d(width, width, 3, padding=1) for _ in range(2)]
-        self.net = nn.ModuleList([nn.Conv2d(features, width, 1), *middle, nn.Conv2d(width, 6 * motions, 1)])
+        middle = [nn.Conv2d(256, 256, 3, padding=1) for _ in range(2)]
+        self.net = nn.ModuleList([nn.Conv2d(512, 256, 1), *middle, nn.Conv2d(256, 2 * 6, 1)])
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.net[:-1]:

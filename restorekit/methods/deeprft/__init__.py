@@ -125,7 +125,7 @@ class DeepRftPrediction(Prediction):
 
 
 @dataclass(frozen=True)
-class DeepRftObjective:
+class DeepRftObjectiveSettings:
     """Settings of the loss; see :class:`restorekit.methods.deeprft.objective.TwoScales`. The defaults are the paper's.
 
     Attributes:
@@ -218,7 +218,7 @@ class DeepRft(Method[DeepRftConfig]):
     def objective(self, config: DeepRftConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.deeprft.objective import TwoScales
 
-        return TwoScales(from_table(DeepRftObjective, settings, "[objective]"))
+        return TwoScales(from_table(DeepRftObjectiveSettings, settings, "[objective]"))
 
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> DeepRftConfig:
         """The hyper-parameters of the network whose state dict this is.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import isqrt
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from restorekit.methods.deeprft import METHOD, DeepRftConfig
-from restorekit.methods.shapes import count_numbered, refuse, require_keys
+from restorekit.methods.shapes import count_numbered, refuse, require_fit, require_keys
 
 NETWORK = "DeepRFTv2"
 _MODEL = "global_model"
@@ -52,10 +52,5 @@ def read_config(state: Mapping[str, Tensor]) -> DeepRftConfig:
         )
     except ValueError as error:
         refuse(NETWORK, str(error))
-    with torch.device("meta"):
-        own = METHOD.build(config).state_dict()
-    require_keys(NETWORK, own, state)
-    for key, value in own.items():
-        if state[key].shape != value.shape:
-            refuse(NETWORK, f"{key} has the shape {list(state[key].shape)} instead of {list(value.shape)}")
+    require_fit(NETWORK, partial(METHOD.build, config), state)
     return config

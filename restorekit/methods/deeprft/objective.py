@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from restorekit.layers.pyramid import half_size
 from restorekit.methods.base import Batch
-from restorekit.methods.deeprft import DeepRftObjective
+from restorekit.methods.deeprft import DeepRftObjectiveSettings
 
 
 def pixel_loss(images: Sequence[Tensor], target: Tensor) -> Tensor:
@@ -37,8 +37,8 @@ class TwoScales:
         settings: the weights.
     """
 
-    def __init__(self, settings: DeepRftObjective | None = None) -> None:
-        self.settings = settings or DeepRftObjective()
+    def __init__(self, settings: DeepRftObjectiveSettings | None = None) -> None:
+        self.settings = settings or DeepRftObjectiveSettings()
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         answers = network(batch.input, everything=True)

@@ -67,7 +67,7 @@ class HistoformerConfig:
 
 
 @dataclass(frozen=True)
-class HistoformerObjective:
+class HistoformerObjectiveSettings:
     """Weights of the terms. The defaults are those of the paper's code.
 
     Attributes:
@@ -142,7 +142,7 @@ class Histoformer(Method[HistoformerConfig]):
     def objective(self, config: HistoformerConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.histoformer.objective import L1AndCorrelation
 
-        return L1AndCorrelation(from_table(HistoformerObjective, settings, "[objective]"))
+        return L1AndCorrelation(from_table(HistoformerObjectiveSettings, settings, "[objective]"))
 
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint without ``skip_conv.weight``, which ``dual_pixel_task`` adds and their network never uses."""

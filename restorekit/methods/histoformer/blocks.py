@@ -129,12 +129,12 @@ class Level(nn.Sequential):
 class SkipPatchEmbed(nn.Module):
     """The image at half the size, for a lower level: 2x2 mean, 1x1 convolution, depthwise 3x3 convolution; ``(B, 3, H, W)``."""
 
-    def __init__(self, channels: int = 3) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.proj = nn.Sequential(
             nn.AvgPool2d(2),
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.Conv2d(3, 3, 1, bias=False),
+            nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:

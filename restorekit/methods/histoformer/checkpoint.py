@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import isqrt
 
-import torch
 from torch import Tensor
 
 from restorekit.methods.histoformer import METHOD, HistoformerConfig
-from restorekit.methods.shapes import count_numbered, expansion_factor, refuse, require_keys
+from restorekit.methods.shapes import count_numbered, expansion_factor, refuse, require_fit, require_keys
 
 NETWORK = "Histoformer"
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
@@ -41,8 +41,7 @@ def read_config(state: Mapping[str, Tensor]) -> HistoformerConfig:
         )
     except ValueError as error:
         refuse(NETWORK, str(error))
-    with torch.device("meta"):
-        require_keys(NETWORK, METHOD.build(config).state_dict(), state)
+    require_fit(NETWORK, partial(METHOD.build, config), state)
     return config
 
 

@@ -48,7 +48,7 @@ class Histoformer(nn.Module):
         hidden: Four,
         bias: bool,
         norm: Norm,
-        fold: int = 1,
+        fold: int,
     ) -> None:
         super().__init__()
         d = dim

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from restorekit.losses import decibels
 from restorekit.methods.base import Batch
-from restorekit.methods.histoformer import HistoformerObjective
+from restorekit.methods.histoformer import HistoformerObjectiveSettings
 
 
 def pearson(prediction: Tensor, target: Tensor, eps: float = 1e-6) -> Tensor:
@@ -36,10 +36,10 @@ def correlation_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 class L1AndCorrelation:
     """The objective of ``histoformer``: ``l1 * mean(|prediction - target|) + correlation * L_cor``, and beyond the paper
-    ``- psnr * PSNR``, where asked for; see :class:`~restorekit.methods.histoformer.HistoformerObjective`.
+    ``- psnr * PSNR``, where asked for; see :class:`~restorekit.methods.histoformer.HistoformerObjectiveSettings`.
     """
 
-    def __init__(self, settings: HistoformerObjective) -> None:
+    def __init__(self, settings: HistoformerObjectiveSettings) -> None:
         self.settings = settings
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:

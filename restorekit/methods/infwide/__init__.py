@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from restorekit.errors import CheckpointError, UsageError
+from restorekit.errors import UsageError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.methods.shapes import count_numbered, require_fit, require_keys
 from restorekit.settings import from_table
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class ImageTerms:
 
 
 @dataclass(frozen=True)
-class InfwideObjective:
+class InfwideObjectiveSettings:
     """Settings of the loss; see :class:`restorekit.methods.infwide.objective.ClosedLoop`. The defaults are the paper's.
 
     Attributes:
@@ -133,17 +135,7 @@ class Infwide(Method[InfwideConfig]):
     def build(self, config: InfwideConfig) -> Network:
         from restorekit.methods.infwide.network import Infwide as Network
 
-        return Network(
-            config.n_colors,
-            config.feat,
-            config.width,
-            config.n_resblock,
-            config.n_conv,
-            config.denoise,
-            config.input_denoise == "ResUnet",
-            config.square_count,
-            config.residual,
-        )
+        return Network(config)
 
     def tiling(self, config: InfwideConfig) -> Tiling:
         """Global: noise estimates and Fourier transforms see the whole image. The overlap is for PSFs of up to 37 pixels."""
@@ -186,31 +178,28 @@ class Infwide(Method[InfwideConfig]):
     def objective(self, config: InfwideConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.infwide.objective import ClosedLoop
 
-        return ClosedLoop(from_table(InfwideObjective, settings, "[objective]"))
+        return ClosedLoop(from_table(InfwideObjectiveSettings, settings, "[objective]"))
 
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> InfwideConfig:
         """The hyper-parameters of the network whose state dict this is. What no key tells is the authors': the denoiser is used,
         and ``square_count`` holds.
 
         Raises:
-            CheckpointError: if keys are missing that every network of this method has.
+            CheckpointError: if keys are missing that every network of this method has, or shapes do not go together.
         """
-        missing = [key for key in _TELLING.values() if key not in state]
-        if missing:
-            raise CheckpointError(
-                f"this is no INFWIDE checkpoint: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
-                "Check which method the file belongs to",
-            )
+        require_keys("INFWIDE", _TELLING.values(), state)
         shape = {name: tuple(state[key].shape) for name, key in _TELLING.items()}
-        return InfwideConfig(
+        config = InfwideConfig(
             n_colors=shape["features"][1],
             feat=shape["features"][0],
             width=shape["refinement"][0],
-            n_resblock=_count(state, "MergeRefineModule.OutBlock_a1.outLayers.{}.body.0.body.0.weight"),
-            n_conv=1 + _count(state, "MergeRefineModule.XRFUnet.XRD1.conv1.{}.body.0.weight"),
+            n_resblock=count_numbered(state, "MergeRefineModule.OutBlock_a1.outLayers.{}.body.0.body.0.weight"),
+            n_conv=1 + count_numbered(state, "MergeRefineModule.XRFUnet.XRD1.conv1.{}.body.0.weight"),
             denoise=(shape["level0"][0], shape["level1"][0], shape["level2"][0], shape["level3"][0]),
             square_count=True,
         )
+        require_fit("INFWIDE", partial(self.build, config), state)
+        return config
 
 
 _TELLING = {
@@ -227,14 +216,6 @@ _TELLING = {
 def network_gain(extras: Mapping[str, Tensor]) -> Tensor | float:
     """What images are multiplied by so that their highlights clip where the networks expect it; see :data:`HEADROOM`."""
     return 1 / (HEADROOM * extras.get("white", 1.0))
-
-
-def _count(state: Mapping[str, Tensor], key: str) -> int:
-    """How many of ``key.format(0)``, ``key.format(1)``... there are."""
-    count = 0
-    while key.format(count) in state:
-        count += 1
-    return count
 
 
 METHOD = Infwide()

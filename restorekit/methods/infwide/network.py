@@ -16,6 +16,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from restorekit.errors import ImageError, UsageError
+from restorekit.methods.infwide import InfwideConfig
 from restorekit.methods.infwide.blocks import entry
 from restorekit.methods.infwide.denoiser import ResUNet
 from restorekit.methods.infwide.fusion import Fusion, resize
@@ -56,38 +57,25 @@ class Infwide(nn.Module):
     """Wiener deconvolution in image space and in feature space, merged.
 
     Args:
+        config: its hyper-parameters.
+
+    Attributes:
         n_colors: channels of the image. A network of one channel takes the colours of an image one by one.
-        feat: feature maps that are deconvolved.
-        width: channels of the refinement and fusion networks at full size.
-        n_resblock: residual blocks of their decoders and outputs.
-        n_conv: convolutions of each fusion stage and stream.
-        denoise: channels of the denoiser's four levels.
         denoise_input: whether the denoiser is used; it is part of the state dict in any case.
         square_count: see :class:`~restorekit.methods.infwide.wiener.Wiener`.
         residual: whether the denoiser's answer is added to the noisy image, and the fusion's to the denoised one.
     """
 
-    def __init__(
-        self,
-        n_colors: int = 3,
-        feat: int = 16,
-        width: int = 32,
-        n_resblock: int = 3,
-        n_conv: int = 3,
-        denoise: tuple[int, int, int, int] = (32, 64, 128, 256),
-        denoise_input: bool = True,
-        square_count: bool = True,
-        residual: bool = False,
-    ) -> None:
+    def __init__(self, config: InfwideConfig) -> None:
         super().__init__()
-        self.residual = residual
-        self.n_colors = n_colors
-        self.denoise_input = denoise_input
-        self.square_count = square_count
-        self.FeatModule1 = FeatureExtractor(n_colors, feat)
-        self.FSRefineModule = FeatureRefinement(feat, width, n_colors, n_resblock)
-        self.DenoiseUnet = ResUNet(n_colors, denoise)
-        self.MergeRefineModule = Fusion(width, n_colors, n_resblock, n_conv)
+        self.n_colors = config.n_colors
+        self.denoise_input = config.input_denoise == "ResUnet"
+        self.square_count = config.square_count
+        self.residual = config.residual
+        self.FeatModule1 = FeatureExtractor(config.n_colors, config.feat)
+        self.FSRefineModule = FeatureRefinement(config.feat, config.width, config.n_colors, config.n_resblock)
+        self.DenoiseUnet = ResUNet(config.n_colors, config.denoise)
+        self.MergeRefineModule = Fusion(config.width, config.n_colors, config.n_resblock, config.n_conv)
 
     def forward(self, image: Tensor, psf: Tensor, with_half: bool = False) -> Branches:
         """Deblur ``(B, C, H, W)``, H and W at least 2, by PSFs ``(B, 1, kh, kw)``, or one ``(1, 1, kh, kw)`` for all.

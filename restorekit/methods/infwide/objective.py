@@ -12,7 +12,7 @@ from restorekit.errors import DataError
 from restorekit.layers import convolve_circular, unit_sum
 from restorekit.losses import dssim, squared_variation
 from restorekit.methods.base import Batch
-from restorekit.methods.infwide import ImageTerms, InfwideObjective, network_gain
+from restorekit.methods.infwide import ImageTerms, InfwideObjectiveSettings, network_gain
 from restorekit.methods.infwide.network import Infwide
 from restorekit.metrics import crop_border
 
@@ -28,7 +28,7 @@ class ClosedLoop:
     (see :meth:`restorekit.methods.infwide.Infwide.predict`).
     """
 
-    def __init__(self, settings: InfwideObjective) -> None:
+    def __init__(self, settings: InfwideObjectiveSettings) -> None:
         self.settings = settings
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:

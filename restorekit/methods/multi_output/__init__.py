@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from restorekit.errors import SettingError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
 from restorekit.methods.multi_output.caution import cautious
-from restorekit.methods.multi_output.config import Backbone, HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
+from restorekit.methods.multi_output.config import HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
 from restorekit.methods.multi_output.tiling import tiling_for
 from restorekit.settings import from_table
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from restorekit.methods.multi_output.heads import ManyHeaded
 
 __all__ = [
     "METHOD",
@@ -24,7 +26,7 @@ __all__ = [
     "MPRNetConfig",
     "MultiOutput",
     "MultiOutputConfig",
-    "MultiOutputObjective",
+    "MultiOutputObjectiveSettings",
     "MultiOutputPrediction",
     "RestormerConfig",
 ]
@@ -48,7 +50,7 @@ class MultiOutputPrediction(Prediction):
 
 
 @dataclass(frozen=True)
-class MultiOutputObjective:
+class MultiOutputObjectiveSettings:
     """Settings of the winner-takes-all loss; see :class:`restorekit.methods.multi_output.objective.WinnerTakesAll`.
 
     Attributes:
@@ -86,19 +88,17 @@ class MultiOutput(Method[MultiOutputConfig]):
         "paper-mprnet": MultiOutputConfig(backbone="mprnet"),
     }
 
-    def build(self, config: MultiOutputConfig) -> nn.Module:
+    def build(self, config: MultiOutputConfig) -> ManyHeaded:
         from restorekit.methods.multi_output.network import build_network
 
-        network = build_network(config)
-        network.gives_image = config.answer == "cautious"  # type: ignore[assignment]  # no parameter, but a note to predict
-        return network
+        return build_network(config)
 
     def tiling(self, config: MultiOutputConfig) -> Tiling:
         return tiling_for(config)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
         maps = {"heads": network(image).flatten(1, 2)}
-        return {**maps, "given": image} if getattr(network, "gives_image", False) else maps
+        return {**maps, "given": image} if network.gives_image else maps
 
     def finish(self, maps: Maps, config: MultiOutputConfig) -> MultiOutputPrediction:
         merged = maps["heads"]
@@ -115,20 +115,10 @@ class MultiOutput(Method[MultiOutputConfig]):
     def objective(self, config: MultiOutputConfig, settings: Mapping[str, Any]) -> Objective:
         from restorekit.methods.multi_output.objective import WinnerTakesAll
 
-        chosen = from_table(MultiOutputObjective, settings, "[objective]")
+        chosen = from_table(MultiOutputObjectiveSettings, settings, "[objective]")
         if chosen.cautious_weight and config.n_heads == 1:
             raise SettingError("cautious_weight teaches heads to disagree, and this network has one", "Leave it out")
-        kind, weight, stages = _TAUGHT[config.backbone]
-        return WinnerTakesAll(
-            chosen.kind or kind,
-            config.combinate_heads,
-            weight if chosen.weight is None else chosen.weight,
-            chosen.eps,
-            chosen.mean_weight,
-            chosen.cautious_weight,
-            config.doubt,
-            stages,
-        )
+        return WinnerTakesAll(chosen, config)
 
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> MultiOutputConfig:
         """The network whose state dict this is. What no key tells is the authors': pairs compete, NAFNet's crops were 256 x 256,
@@ -142,13 +132,5 @@ class MultiOutput(Method[MultiOutputConfig]):
 
         return read_config(state)
 
-
-_TAUGHT: dict[Backbone, tuple[Kind, float, int]] = {
-    "nafnet": ("psnr", 1.0, 1),
-    "restormer": ("l1", 1.0, 1),
-    "hinet": ("psnr", 0.5, 2),
-    "mprnet": ("mprnet", 1.0, 3),
-}
-"""Of each backbone: the kind of loss its authors taught it with, the weight of each stage, and how many stages it has."""
 
 METHOD = MultiOutput()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 
-import torch
 from torch import Tensor
 
 from restorekit.errors import CheckpointError
 from restorekit.methods.multi_output.config import HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
 from restorekit.methods.multi_output.network import build_network
-from restorekit.methods.shapes import count_numbered, expansion_factor, refuse, require_keys
+from restorekit.methods.shapes import count_numbered, expansion_factor, refuse, require_fit, require_keys
 
 State = Mapping[str, Tensor]
 
@@ -28,19 +28,10 @@ def read_config(state: State) -> MultiOutputConfig:
             config = read(state, state[last].shape[0] // 3)
         except ValueError as error:
             refuse(network, str(error))
-        _refuse_misfits(network, config, state)
+        require_fit(network, partial(build_network, config), state)
         return config
     problem = "this is no NAFNet, Restormer, HINet or MPRNet checkpoint: it has none of the keys "
     raise CheckpointError(problem + ", ".join(key for key, _, _ in _BACKBONES.values()), "Check which method the file belongs to")
-
-
-def _refuse_misfits(network: str, config: MultiOutputConfig, state: State) -> None:
-    with torch.device("meta"):
-        built = build_network(config).state_dict()
-    require_keys(network, built, state)
-    for key, value in built.items():
-        if state[key].shape != value.shape:
-            refuse(network, f"{key} is {list(state[key].shape)} where the others ask for {list(value.shape)}")
 
 
 def _read_nafnet(state: State, n_heads: int) -> MultiOutputConfig:

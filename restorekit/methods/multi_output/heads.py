@@ -8,6 +8,17 @@ from torch import Tensor, nn
 from restorekit.layers import crop_to
 
 
+class ManyHeaded(nn.Module):
+    """What the backbones have in common: of images ``(B, 3, H, W)`` they make heads ``(B, n, 3, H, W)``.
+
+    Attributes:
+        gives_image: whether the answer is made of the input too, which then stands beside the heads; see
+            :func:`~restorekit.methods.multi_output.network.build_network`.
+    """
+
+    gives_image: bool = False
+
+
 def add_to_image(corrections: Tensor, image: Tensor) -> Tensor:
     """The heads ``(B, n, 3, H, W)``: an image ``(B, 3, H, W)`` plus each head's part of the corrections ``(B, 3n, H', W')``.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.layers import crop_to, reflect_to_multiple
-from restorekit.methods.multi_output.heads import SupervisedAttention, add_to_image
+from restorekit.methods.multi_output.heads import ManyHeaded, SupervisedAttention, add_to_image
 
 
 class HINBlock(nn.Module):
@@ -90,7 +90,7 @@ class DecoderBlock(nn.Module):
         return y
 
 
-class HINet(nn.Module):
+class HINet(ManyHeaded):
     """The network; arguments are those of :class:`~restorekit.methods.multi_output.config.HINetConfig`.
 
     Args:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.layers import crop_to, reflect_to_multiple
-from restorekit.methods.multi_output.heads import SupervisedAttention, add_to_image
+from restorekit.methods.multi_output.heads import ManyHeaded, SupervisedAttention, add_to_image
 
 MULTIPLE = 8
 Levels = list[Tensor]
@@ -197,7 +197,7 @@ class OriginalResolution(nn.Module):
         return y
 
 
-class MPRNet(nn.Module):
+class MPRNet(ManyHeaded):
     """The network; arguments are those of :class:`~restorekit.methods.multi_output.config.MPRNetConfig`.
 
     Args:

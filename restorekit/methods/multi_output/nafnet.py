@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from restorekit.layers import pad_to_multiple
 from restorekit.layers.naf import NAFBlock
-from restorekit.methods.multi_output.heads import add_to_image
+from restorekit.methods.multi_output.heads import ManyHeaded, add_to_image
 
 Window = tuple[int, int]
 
 
-class NAFNet(nn.Module):
+class NAFNet(ManyHeaded):
     """U-shaped NAFNet whose last layer gives ``n_heads`` images.
 
     Args:

@@ -6,17 +6,22 @@ stages take ``every_stage=True`` too and give ``(B, stages, n, 3, H, W)``, the a
 
 from __future__ import annotations
 
-from torch import nn
-
 from restorekit.methods.multi_output.config import MultiOutputConfig
+from restorekit.methods.multi_output.heads import ManyHeaded
 from restorekit.methods.multi_output.hinet import HINet
 from restorekit.methods.multi_output.mprnet import MPRNet
 from restorekit.methods.multi_output.nafnet import NAFNet
 from restorekit.methods.multi_output.restormer import Restormer
 
 
-def build_network(config: MultiOutputConfig) -> nn.Module:
+def build_network(config: MultiOutputConfig) -> ManyHeaded:
     """A backbone with fresh weights."""
+    network = _backbone(config)
+    network.gives_image = config.answer == "cautious"
+    return network
+
+
+def _backbone(config: MultiOutputConfig) -> ManyHeaded:
     heads = config.n_heads
     if (r := config.restormer) is not None:
         return Restormer(r.dim, r.num_blocks, r.num_refinement_blocks, r.heads, r.hidden, r.bias, r.LayerNorm_type, n_heads=heads)

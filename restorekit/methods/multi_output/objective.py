@@ -5,18 +5,24 @@ Source: "Multi-Outputs Is All You Need For Deblur" (2022), distribution loss wit
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from restorekit.losses import charbonnier, decibels, laplacian
 from restorekit.methods.base import Batch
-from restorekit.methods.multi_output.caution import DOUBT, cautious
+from restorekit.methods.multi_output import Kind, MultiOutputObjectiveSettings
+from restorekit.methods.multi_output.caution import cautious
+from restorekit.methods.multi_output.config import Backbone, MultiOutputConfig
 from restorekit.methods.multi_output.heads import pair_means
 from restorekit.metrics.colour import luma
 
-Kind = Literal["psnr", "psnr_y", "l1", "mprnet"]
+_TAUGHT: dict[Backbone, tuple[Kind, float, int]] = {
+    "nafnet": ("psnr", 1.0, 1),
+    "restormer": ("l1", 1.0, 1),
+    "hinet": ("psnr", 0.5, 2),
+    "mprnet": ("mprnet", 1.0, 3),
+}
+"""Of each backbone: the kind of loss its authors taught it with, the weight of each stage, and how many stages it has."""
 
 
 def candidate_errors(candidates: Tensor, target: Tensor, kind: Kind) -> Tensor:
@@ -86,37 +92,23 @@ class WinnerTakesAll:
     several stages has a loss, and a winner, for each; the answer's has the name of the kind.
 
     Args:
+        settings: kind and weights of the terms. Who shows the mean of the heads as the answer should teach it: no winner is ever
+            the mean of more than two. The cautious answer (:func:`~restorekit.methods.multi_output.caution.cautious`) teaches at
+            least two heads to disagree where they err.
+        config: of the network; whether pair averages compete, and what follows from the backbone where the settings are silent.
+
+    Attributes:
         kind: see :func:`winner_loss`.
-        combinate_heads: whether pair averages compete.
         weight: factor of each stage's loss.
-        eps: see :func:`winner_loss`.
-        mean_weight: factor of the same loss of the mean of all heads, 0 in the paper. Who shows the mean as the answer should
-            teach it: no winner is ever the mean of more than two.
-        cautious_weight: factor of the same loss of the cautious answer
-            (:func:`~restorekit.methods.multi_output.caution.cautious`), which teaches the heads to disagree where they err. Not
-            in the paper; at least two heads.
-        doubt: of that answer.
         stages: of the network.
     """
 
-    def __init__(
-        self,
-        kind: Kind = "psnr",
-        combinate_heads: bool = True,
-        weight: float = 1.0,
-        eps: float = 1e-8,
-        mean_weight: float = 0.0,
-        cautious_weight: float = 0.0,
-        doubt: float = DOUBT,
-        stages: int = 1,
-    ) -> None:
-        self.kind: Kind = kind
-        self.combinate_heads = combinate_heads
-        self.weight = weight
-        self.eps = eps
-        self.mean_weight = mean_weight
-        self.cautious_weight = cautious_weight
-        self.doubt = doubt
+    def __init__(self, settings: MultiOutputObjectiveSettings, config: MultiOutputConfig) -> None:
+        kind, weight, stages = _TAUGHT[config.backbone]
+        self.settings = settings
+        self.config = config
+        self.kind: Kind = settings.kind or kind
+        self.weight = weight if settings.weight is None else settings.weight
         self.stages = stages
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -125,22 +117,22 @@ class WinnerTakesAll:
         losses: dict[str, Tensor] = {self.kind: self._loss(answer, batch.target)}
         for i, heads in enumerate(early, start=1):
             losses[f"{self.kind}_stage{i}"] = self._loss(heads, batch.target)
-        if self.mean_weight:
+        if self.settings.mean_weight:
             mean = answer.mean(1, keepdim=True)
-            losses["mean"] = winner_loss(mean, batch.target, self.kind, self.mean_weight, self.eps)
-        if self.cautious_weight:
+            losses["mean"] = winner_loss(mean, batch.target, self.kind, self.settings.mean_weight, self.settings.eps)
+        if self.settings.cautious_weight:
             mean = answer.mean(1)
             squares = (answer - mean[:, None]).square().sum(1)  # as var(1) does it, which takes ten times as long on a CPU
             variance = squares.mean(1, keepdim=True) / (answer.shape[1] - 1)
-            given = cautious(batch.input.float(), mean, variance, self.doubt)[:, None]
-            losses["cautious"] = winner_loss(given, batch.target, self.kind, self.cautious_weight, self.eps)
+            given = cautious(batch.input.float(), mean, variance, self.config.doubt)[:, None]
+            losses["cautious"] = winner_loss(given, batch.target, self.kind, self.settings.cautious_weight, self.settings.eps)
         return losses
 
     def _loss(self, heads: Tensor, target: Tensor) -> Tensor:
-        return _loss_of_winner(self._errors(heads, target), self.kind, self.weight, self.eps)
+        return _loss_of_winner(self._errors(heads, target), self.kind, self.weight, self.settings.eps)
 
     def _errors(self, heads: Tensor, target: Tensor) -> Tensor:
-        if not self.combinate_heads or heads.shape[1] == 1:
+        if not self.config.combinate_heads or heads.shape[1] == 1:
             return candidate_errors(heads, target, self.kind)
         if self.kind == "psnr":
             return pair_errors(heads, target)

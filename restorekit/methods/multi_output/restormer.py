@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.layers import Downsample, LayerNorm2d, PatchEmbed, Upsample, reflect_to_multiple
-from restorekit.methods.multi_output.heads import add_to_image
+from restorekit.methods.multi_output.heads import ManyHeaded, add_to_image
 
 MULTIPLE = 8
 EPS = 1e-5
@@ -124,7 +124,7 @@ class TransformerBlock(nn.Module):
         return y
 
 
-class Restormer(nn.Module):
+class Restormer(ManyHeaded):
     """The network; arguments are those of :class:`~restorekit.methods.multi_output.config.RestormerConfig`.
 
     Args:

@@ -142,7 +142,7 @@ class RrformerPrediction(Prediction):
 
 
 @dataclass(frozen=True)
-class RrformerObjective:
+class RrformerObjectiveSettings:
     """Settings of the loss; see :class:`restorekit.methods.rrformer.objective.ReflectionRemoval`.
 
     The paper has ``lambda_vgg = 0.1``, ``lambda_gan = 0.01`` and ``gan_from`` 20 epochs. Both weights are 0 by default, because
@@ -246,7 +246,7 @@ class Rrformer(Method[RrformerConfig]):
     def objective(self, config: RrformerConfig, settings: Mapping[str, Any]) -> ReflectionRemoval:
         from restorekit.methods.rrformer.objective import ReflectionRemoval
 
-        return ReflectionRemoval(from_table(RrformerObjective, settings, "[objective]"))
+        return ReflectionRemoval(from_table(RrformerObjectiveSettings, settings, "[objective]"))
 
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint with the ImageNet weights of VGG-19, which it does not hold.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import accumulate, count
+from itertools import accumulate
 from math import isqrt
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from restorekit.errors import CheckpointError
 from restorekit.methods.rrformer import LEVEL_CHANNELS, METHOD, RrformerConfig
 from restorekit.methods.rrformer.vgg import LEVELS, imagenet_weights
+from restorekit.methods.shapes import count_numbered, refuse, require_fit, require_keys
 
+NETWORK = "RRFormer"
 _BODY = "swinir_block."
 _TABLE, _FC1 = (
     f"{_BODY}layers.{{}}.residual_group.blocks.{{}}.{name}" for name in ("attn.relative_position_bias_table", "mlp.fc1.weight")
@@ -32,8 +32,8 @@ def read_config(state: Mapping[str, Tensor]) -> RrformerConfig:
             n_feats=n_feats, dim=dim, hyper_levels=_levels(inputs - 3 * fold**2), fold=fold, **_body(state, dim)
         )
     except ValueError as error:
-        _refuse(str(error))
-    _refuse_misfits(config, state)
+        refuse(NETWORK, str(error))
+    require_fit(NETWORK, partial(METHOD.build, config), state, optional="features.")  # VGG-19's, which the authors leave out
     return config
 
 
@@ -46,10 +46,10 @@ def with_vgg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _shapes(state: Mapping[str, Tensor], keys: Sequence[str], dimensions: int) -> list[tuple[int, ...]]:
-    _refuse_missing(keys, state)
+    require_keys(NETWORK, keys, state)
     shapes = [tuple(state[key].shape) for key in keys]
     if any(len(shape) != dimensions for shape in shapes):
-        _refuse(f"{', '.join(keys)} must have {dimensions} dimensions")
+        refuse(NETWORK, f"{', '.join(keys)} must have {dimensions} dimensions")
     return shapes
 
 
@@ -57,7 +57,7 @@ def _levels(channels: int) -> int:
     """How many levels of VGG-19 have so many channels together."""
     sums = [0, *accumulate(LEVEL_CHANNELS)]
     if channels not in sums:
-        _refuse(f"{_CONVOLUTIONS[0]} takes {channels} channels besides the image, which no levels of VGG-19 add up to")
+        refuse(NETWORK, f"{_CONVOLUTIONS[0]} takes {channels} channels besides the image, which no levels of VGG-19 add up to")
     return sums.index(channels)
 
 
@@ -67,9 +67,9 @@ def _body(state: Mapping[str, Tensor], dim: int) -> dict[str, Any]:
         return {"use_body": False}
     (offsets, _), (hidden, _) = _shapes(state, _FIRST_BLOCK, 2)
     window = (isqrt(offsets) + 1) // 2
-    groups = _count(state, lambda group: _TABLE.format(group, 0))
+    groups = count_numbered(state, _TABLE.format("{}", 0))
     settings: dict[str, Any] = {
-        "depths": tuple(_count(state, partial(_TABLE.format, group)) for group in range(groups)),
+        "depths": tuple(count_numbered(state, _TABLE.format(group, "{}")) for group in range(groups)),
         "heads": tuple(state[_TABLE.format(group, 0)].shape[1] for group in range(groups)),
         "window": window,
         "mlp_ratio": hidden / dim,
@@ -81,10 +81,6 @@ def _body(state: Mapping[str, Tensor], dim: int) -> dict[str, Any]:
         settings |= {name: getattr(published, name) for name in names}
         settings |= {"use_body": _is_taught(state), "img_size": isqrt(next(masks, 1)) * window * published.patch_size}
     return settings
-
-
-def _count(state: Mapping[str, Tensor], key: Callable[[int], str]) -> int:
-    return next(i for i in count() if key(i) not in state)
 
 
 def _is_taught(state: Mapping[str, Tensor]) -> bool:
@@ -105,32 +101,3 @@ def _is_taught(state: Mapping[str, Tensor]) -> bool:
         if not bool((value == fresh).all()):
             return True
     return False
-
-
-def _refuse_misfits(config: RrformerConfig, state: Mapping[str, Tensor]) -> None:
-    """Every key but VGG-19's, which the authors' checkpoints do not hold, must be there in the right shape."""
-    with torch.device("meta"):
-        own = {key: tuple(value.shape) for key, value in METHOD.build(config).state_dict().items()}
-    _refuse_missing([key for key in own if not key.startswith("features.")], state)
-    wrong = [
-        f"{key} {tuple(state[key].shape)} instead of {shape}"
-        for key, shape in own.items()
-        if key in state and state[key].shape != shape
-    ]
-    if wrong:
-        _refuse(f"of another shape {'is' if len(wrong) == 1 else 'are'} {_some(wrong)}")
-
-
-def _refuse_missing(wanted: Iterable[str], state: Mapping[str, Tensor]) -> None:
-    missing = [key for key in wanted if key not in state]
-    if missing:
-        _refuse(f"{_some(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-def _refuse(problem: str) -> NoReturn:
-    raise CheckpointError(f"this is no RRFormer checkpoint: {problem}", "Check which method the file belongs to")

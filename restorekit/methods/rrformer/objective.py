@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from restorekit.losses import decibels
 from restorekit.methods.base import Batch
-from restorekit.methods.rrformer import RrformerObjective
+from restorekit.methods.rrformer import RrformerObjectiveSettings
 from restorekit.methods.rrformer.discriminators import DISCRIMINATORS
 from restorekit.methods.rrformer.perceptual import CONTEXT, CONV5_2, context_loss, deep_feature_loss, feature_loss
 from restorekit.methods.rrformer.vgg import Vgg19, imagenet_weights
@@ -53,7 +53,7 @@ class ReflectionRemoval:
     """The objective of ``rrformer``, called as any other, for the network's own losses.
 
     ``mse MSE + gradient L_grad - psnr PSNR + lambda_vgg L_vgg + lambda_gan L_adv``, or for pairs that are not aligned another
-    fidelity in place of the first four; see :class:`~restorekit.methods.rrformer.RrformerObjective`.
+    fidelity in place of the first four; see :class:`~restorekit.methods.rrformer.RrformerObjectiveSettings`.
 
     With ``lambda_gan`` there is a discriminator, which a training has to teach in turn. A step of it is::
 
@@ -75,11 +75,11 @@ class ReflectionRemoval:
         settings: weights and kinds of the terms.
     """
 
-    def __init__(self, settings: RrformerObjective) -> None:
+    def __init__(self, settings: RrformerObjectiveSettings) -> None:
         self.settings = settings
         self.discriminator: nn.Module | None = None
         if settings.lambda_gan:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed)
                 self.discriminator = DISCRIMINATORS[settings.discriminator]()
         self._vgg: Vgg19 | None = None

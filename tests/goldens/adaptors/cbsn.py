@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from restorekit.methods.cbsn import METHOD, CbsnConfig, CbsnObjectiveSettings
 from restorekit.methods.cbsn.denoise import denoise, measure
 from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork
 from restorekit.methods.cbsn.objective import DownsampledInvariance, blind_images, compute_terms, subsample
@@ -31,8 +32,10 @@ def adapt(golden: Golden) -> Case:
 
 
 def _build(config: Mapping[str, Any]) -> Network:
-    names = ("filters", "num_module", "in_channels", "out_channels", "tail_channels")
-    return Network(**{name: config[name] for name in names if name in config})
+    if config.get("in_channels", 3) != 3 or config.get("out_channels", 3) != 3:
+        raise NotBuiltError("network C-BSN for other images than RGB")
+    names = ("filters", "num_module", "tail_channels")
+    return METHOD.build(CbsnConfig(**{name: config[name] for name in names if name in config}))
 
 
 def _both_ways(network: Network, golden: Golden, inputs: Inputs) -> dict[str, Value]:
@@ -52,7 +55,7 @@ def _denoised(network: Network, golden: Golden, inputs: Inputs) -> dict[str, Val
 def _losses(network: Network, golden: Golden, inputs: Inputs) -> dict[str, Value]:
     config, x = golden.config, inputs["patch"]
     stride_b, stride_i = config["stride_b"], config["stride_i"]
-    objective = DownsampledInvariance(stride_b, stride_i, config["lambda"], config["ramp"])
+    objective = DownsampledInvariance(CbsnObjectiveSettings(ramp=config["ramp"]))
     choice = inputs["patch-mask"].floor().long().reshape(len(x), *(side // stride_i for side in x.shape[-2:]))
     ramp = objective.ramp_at(config["step"])
     with torch.enable_grad():

