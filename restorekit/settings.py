@@ -26,11 +26,12 @@ T = TypeVar("T")
 def read_toml(path: Path) -> dict[str, Any]:
     """The table in a TOML file; :class:`SettingError` names the file and line if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # Notepad and PowerShell begin a file with a mark
     except FileNotFoundError:
         raise SettingError(f"{path} does not exist", "Check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{path} is not valid TOML: {error}", "Save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise SettingError(f"{path} is not valid TOML: {error}", "Correct that line") from None
     except OSError as error:
         raise SettingError(f"{path} cannot be read: {error.strerror}", "Check the path and its permissions") from None

@@ -15,10 +15,14 @@ def main() -> None:
 
         print(f"restorekit {__version__}")
         return
+    from restorekit.cli.shell import arguments, prepare_stdout
+
+    prepare_stdout()
     warnings.filterwarnings("ignore", module="PIL")  # of damaged EXIF, which is nothing a user can act on
     try:
         from restorekit.cli.app import app
 
-        app(prog_name="restorekit")
+        # patterns are for the commands, which know what of a folder is meant, and $ may be part of a value
+        app(args=arguments(), prog_name="restorekit", windows_expand_args=False)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -145,5 +145,5 @@ def adapting(
     elif options.keep is not None:
         yield Adaptation(make, options.keep, True, device, quiet, judge)
     else:
-        with TemporaryDirectory(prefix="restorekit-") as folder:
+        with TemporaryDirectory(prefix="restorekit-", ignore_cleanup_errors=True) as folder:
             yield Adaptation(make, Path(folder), False, device, quiet, judge)

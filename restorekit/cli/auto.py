@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
@@ -22,6 +21,7 @@ from restorekit.cli.options import (
     ReportOptions,
     command,
 )
+from restorekit.cli.shell import quoted
 from restorekit.cli.verbs import VERBS, choose_cards, suffix_of
 from restorekit.errors import RestoreKitError, UsageError
 
@@ -223,7 +223,7 @@ def _commands(
     for task, sources in _groups(verdicts).items():
         for folder, named in _by_folder(task, sources, inputs, outputs).items():
             files = (f"./{source}" if str(source).startswith("-") else str(source) for source in named)
-            yield shlex.join(["restorekit", task, *files, *_typed(replace(outputs, output=folder)), *options])
+            yield quoted(["restorekit", task, *files, *_typed(replace(outputs, output=folder)), *options])
 
 
 def _by_folder(task: str, sources: Sequence[Path], inputs: InputOptions, outputs: OutputOptions) -> dict[str | None, list[Path]]:

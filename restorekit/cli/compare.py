@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.console import Console, print_json
-from restorekit.cli.evaluate import command_line
 from restorekit.cli.options import FILES, ReportOptions, command, split
+from restorekit.cli.shell import command_line
 
 SHEET = "Sheet"
 COLUMN = 420
@@ -78,6 +78,7 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     from restorekit.evaluation.comparison import check_crops, exhibits_of, make_sheet, parse_crop, read_versions
     from restorekit.evaluation.gallery import encode
     from restorekit.images import Image, write
+    from restorekit.inference.inputs import expand
 
     kind = options.output.suffix.lower()
     if kind not in (".html", ".htm", ".png"):
@@ -85,7 +86,8 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
     if options.column is not None and kind != ".png":
         raise UsageError("--column is about a sheet, and this is a page", "Leave it out, or name a sheet: -o sheet.png")
     crops = [parse_crop(text) for text in options.crop or ()]
-    versions = read_versions(options.versions, split(options.label))
+    paths = expand(options.versions)
+    versions = read_versions(paths, split(options.label))
     for entry in versions:
         check_crops(crops, entry)
         if os.path.exists(options.output) and any(os.path.samefile(options.output, file) for file in entry.files):
@@ -106,4 +108,4 @@ def compare(options: ComparisonOptions, report: ReportOptions) -> None:
         print_json({"output": str(options.output), "pictures": [entry.name for entry in versions]})
     else:
         pictures = "1 picture" if len(versions) == 1 else f"{len(versions)} pictures"
-        Console(report.quiet).say(f"{len(options.versions)} versions of {pictures} -> {options.output}")
+        Console(report.quiet).say(f"{len(paths)} versions of {pictures} -> {options.output}")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import typer
 
-from restorekit.cli.console import Console
+from restorekit.cli.console import Console, print_json
 from restorekit.cli.evaluate_options import DepthOptions, ProtocolOptions, ResultOptions, SubjectOptions
 from restorekit.cli.options import EngineOptions, ReportOptions, command, split
 from restorekit.cli.scores import print_scores
+from restorekit.cli.shell import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,7 @@ def evaluate(
     if result.csv is not None and not result.csv_to_stdout and result.csv.suffix.lower() not in (".csv", ".txt", ".tsv"):
         raise UsageError(f"{result.csv} is not a name for a table", "Give it one that ends in .csv, or - for standard output")
     _check_writable(result)
+    subject = _expanded(subject)
     gallery = _gallery(result)
     console = Console(report.quiet)
     with console.counting("evaluate") as counted:
@@ -57,13 +58,26 @@ def evaluate(
             scores = _score_images(subject, compared, depth, engine, gallery, counted)
     for note in scores.notes:
         console.say(note)
-    if report.json:
-        print(scores.to_json())
-    elif result.csv_to_stdout:
-        print(scores.to_csv(), end="")
-    else:
-        print_scores(scores, compared.protocol)
-    _write_files(scores, gallery, result, subject)
+    try:
+        _write_files(scores, gallery, result, subject)  # first, as whoever reads the output may leave
+    finally:
+        if report.json:
+            print_json(scores.to_dict())
+        elif result.csv_to_stdout:
+            print(scores.to_csv(), end="")
+        else:
+            print_scores(scores, compared.protocol)
+
+
+def _expanded(subject: SubjectOptions) -> SubjectOptions:
+    """What patterns stand for, as if a shell had said it."""
+    from restorekit.errors import UsageError
+    from restorekit.inference.inputs import expand
+
+    places = expand([path for path in (subject.images, subject.targets) if path is not None])
+    if len(places) > 2:
+        raise UsageError(f"{len(places)} files match, and one is scored against one", "Name the folders they lie in")
+    return replace(subject, images=places[0], targets=places[1] if len(places) > 1 else None)
 
 
 def _score_images(
@@ -224,10 +238,3 @@ def _write_files(scores: Report, gallery: Gallery | None, result: ResultOptions,
             title = f"{title} against {subject.targets.name or subject.targets}"
         page = report_page(scores, gallery.show() if gallery else None, title=title, command=command_line())
         write_text(page, result.report)
-
-
-def command_line() -> str:
-    """The command as it was typed, for the foot of a page."""
-    import shlex
-
-    return shlex.join(["restorekit", *sys.argv[1:]])

@@ -56,10 +56,11 @@ def import_(options: ImportOptions) -> None:
     """Import, then say what it was and where the card is."""
     from restorekit.cli.console import Console, print_json
     from restorekit.cli.models import as_json
+    from restorekit.inference.inputs import expand
     from restorekit.zoo.importing import import_checkpoint
 
     card = import_checkpoint(
-        options.checkpoints,
+        expand(options.checkpoints),
         options.output,
         method=options.method,
         licence=options.licence,

@@ -6,8 +6,10 @@ its fields become the command's options. So options cannot drift apart between c
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -18,6 +20,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from restorekit.cli.shell import says_nobody_reads
 from restorekit.errors import RestoreKitError, UsageError
 
 FILES = "Files"
@@ -361,6 +364,8 @@ def with_errors_told(work: Callable[[], None], debug: bool) -> None:
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and says_nobody_reads(error):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
         hint = "" if debug else " Run again with --debug to see where."
         _tell(f"internal error: {type(error).__name__}: {error}.{hint}", debug)
         raise typer.Exit(1) from None

@@ -13,7 +13,7 @@ from restorekit.errors import DataError, ImageError
 from restorekit.evaluation.alignment import Alignment
 from restorekit.evaluation.measures import DEFAULT, check_targets, get_metric
 from restorekit.evaluation.protocol import Protocol
-from restorekit.images.folders import walk
+from restorekit.images.folders import is_hidden, walk
 
 NOTHING_SCORED = "Nothing was scored"
 
@@ -139,7 +139,7 @@ def _by_name(folder: Path, accepts: Callable[[Path], bool], apart: Sequence[Path
     names: dict[str, Path] = {}
     for path in sorted(_files_in(folder, apart)):
         relative = path.relative_to(folder)
-        if not accepts(path) or any(part.startswith(".") for part in relative.parts):
+        if not accepts(path) or is_hidden(path, folder):
             continue
         name = relative.with_suffix("").as_posix()
         if name in names:

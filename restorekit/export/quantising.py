@@ -64,7 +64,7 @@ def quantised(model: Any, inputs: Sequence[Mapping[str, FloatArray]]) -> Any:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with TemporaryDirectory() as name:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as name:
             plain, prepared, done = (Path(name, f"{stage}.onnx") for stage in ("plain", "prepared", "done"))
             onnx.save(model, plain)
             quant_pre_process(plain, prepared, skip_symbolic_shape=True)

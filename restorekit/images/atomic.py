@@ -6,15 +6,17 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from restorekit.images.locks import lock
+
+_WINDOWS = os.name == "nt"
+_PAUSES = (0.05, 0.1, 0.2, 0.3, 0.35)
+"""Seconds between tries where another program holds a file, about one in all."""
 
 TEMPORARY_SUFFIX = ".restorekit-tmp"
 """How the names of unfinished files end; one is left behind only if the process is killed or the power fails."""
@@ -30,6 +32,7 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
 
     Raises:
         FileExistsError: if the target exists and ``overwrite`` is False, even if it appears while the file is being written.
+        PermissionError: on Windows, for a target that may only be read, or that another program holds for longer than a second.
         OSError: whatever the system says.
     """
     target = Path(os.path.realpath(target))
@@ -42,10 +45,12 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         with target.open("wb") as device:
             yield device
         return
+    if old is not None and _WINDOWS and not old & stat.S_IWRITE:  # which could be written beside, but never replaced
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
     temporary, file = _create_beside(target)
     try:
         with file:
-            _lock(file)
+            lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -53,7 +58,7 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 temporary.chmod(stat.S_IMODE(old))
         if overwrite:
-            temporary.replace(target)
+            _patiently(lambda: temporary.replace(target))
         else:
             _move_without_replacing(temporary, target)
     except BaseException:
@@ -71,17 +76,8 @@ def remove_unfinished(folder: Path) -> None:
     """
     for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         with suppress(OSError), leftover.open("r+b") as file:
-            if _lock(file):
+            if lock(file) == "held":
                 leftover.unlink()
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Mark the file as being written, until it is closed or the process ends; whether nobody has, and the system can."""
-    if fcntl is not None:
-        with suppress(OSError):  # somebody has; or a network file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    return False
 
 
 def _create_beside(target: Path) -> tuple[Path, BinaryIO]:
@@ -98,9 +94,21 @@ def _move_without_replacing(temporary: Path, target: Path) -> None:
     except OSError:  # a file system without links
         if _mode_of(target) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-        temporary.replace(target)
+        _patiently(lambda: temporary.replace(target))
     else:
-        temporary.unlink()
+        _patiently(temporary.unlink)
+
+
+def _patiently(step: Callable[[], object]) -> None:
+    """Take a step that Windows denies as long as a virus scanner or a sync client has the file open."""
+    for pause in _PAUSES if _WINDOWS else ():
+        try:
+            step()
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    step()
 
 
 def _mode_of(path: Path) -> int | None:

@@ -30,6 +30,16 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for place, _, files in walk(folder) for name in files if (path := place / name).is_file())
 
 
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Whether a path in ``folder`` is hidden there, or lies in a hidden folder: leftovers of systems and editors, no data."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def visible_below(folder: Path) -> list[Path]:
+    """What :func:`files_below` gives, without what is hidden."""
+    return [path for path in files_below(folder) if not is_hidden(path, folder)]
+
+
 def nearest(path: Path) -> Path:
     """The path, absolute, or the lowest of the folders above it that is there."""
     return next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))

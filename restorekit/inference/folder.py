@@ -26,7 +26,7 @@ from restorekit.images.folders import nearest
 from restorekit.images.problems import cannot_write
 from restorekit.images.video import VideoReader
 from restorekit.inference.films import films_of
-from restorekit.inference.inputs import Job, Plan, identity_of
+from restorekit.inference.inputs import Job, Plan, folded, identity_of
 from restorekit.inference.journal import Journal, Making
 from restorekit.inference.memory import is_too_large
 
@@ -130,6 +130,7 @@ class Batch:
         self._inputs = {identity: job.source for job in plan.jobs if job.source and (identity := identity_of(job.source))}
         self._makings: dict[Job, Making] = {}
         self._ours: set[Job] = set()
+        self._results: dict[tuple[int, int], Path] = {}  # of this run, by what they are on their file system
         self.pending: list[Job] = []
         self.settled: list[Outcome] = []
         self._films = films_of(plan.jobs, self._journals, settings)
@@ -209,6 +210,7 @@ class Batch:
             state = journal.state(job.target, making)
             if state == "current" and not ours and all(os.path.exists(path) for _, path in job.maps):
                 self.settled.append(Outcome(job, "skipped", (job.target,)))
+                self._remember(job.target)
                 return
             ours = ours or state in ("current", "stale") or (state == "absent" and journal.knows(job.target, making))
         if ours:
@@ -224,7 +226,7 @@ class Batch:
         for path in (job.target, *dict(job.maps).values()):
             try:
                 if path is not None and os.lstat(path) and not self._may_replace(job, path):
-                    return _already_there(path)
+                    return self._taken(path) or _already_there(path)
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
                     return ImageError(f"{path} cannot be written: the name is too long", "Name another output with -o")
@@ -235,6 +237,23 @@ class Batch:
         if self._overwrite or job not in self._ours or path == job.target:
             return job in self._ours
         return bool(job.home and job.target and self._journals[job.home].wrote(job.target, path))
+
+    def _remember(self, path: Path) -> None:
+        if path.is_file() and (identity := identity_of(path)):  # a device takes any number
+            self._results[identity] = path
+
+    def _taken(self, path: Path) -> ImageError | None:
+        """Why a result would replace another: names that differ in case, or in how accents are written, may be one file."""
+        other = self._results.get(identity_of(path) or (0, 0))
+        if other is None or folded(other) != folded(path):
+            return None
+        return ImageError(f"{path} is the same file here as another result, {other}", "Rename an input, or name other outputs")
+
+    def _put(self, content: Image | LargeImage | NDArray[Any], path: Path, options: FileOptions, *, overwrite: bool) -> None:
+        if problem := self._taken(path):
+            raise problem
+        _write_file(content, path, options, overwrite=overwrite)
+        self._remember(path)
 
     def _stream(self, compute: Compute, options: FileOptions) -> Iterator[Outcome]:
         """Outcomes as they come; at most one image read ahead and one being written, so that memory holds three."""
@@ -281,7 +300,11 @@ class Batch:
         extras: list[tuple[Path, Image | NDArray[Any]]] = []
         extras += [(job.candidate(number), image) for number, image in enumerate(products.candidates, 1)]
         extras += [(path, products.maps[name]) for name, path in job.maps]
+        if job.target is not None and (problem := self._taken(job.target)):
+            raise problem
         for path, _ in extras:
+            if problem := self._taken(path):
+                raise problem
             if victim := self._inputs.get(identity_of(path) or (0, 0)):
                 raise ImageError(f"{path} is the input {victim}", "Name another output")
             if os.path.lexists(path) and not self._may_replace(job, path):
@@ -291,11 +314,11 @@ class Batch:
         if journal and job.target and making:
             journal.start(job.target, making, [path for path, _ in extras])
         for path, image in extras:
-            _write_file(image, path, options, overwrite=self._may_replace(job, path))
+            self._put(image, path, options, overwrite=self._may_replace(job, path))
         if job.target is None:
             _write_stream(products.image, sys.stdout.buffer, self.plan.format, options)
             return tuple(path for path, _ in extras)
-        _write_file(products.image, job.target, options, overwrite=job in self._ours)  # it may have appeared since
+        self._put(products.image, job.target, options, overwrite=job in self._ours)  # it may have appeared since
         if journal:
             journal.finish(job.target, [path for path, _ in extras])
         return (*(path for path, _ in extras), job.target)

@@ -6,6 +6,7 @@ import glob
 import importlib.util
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,6 +120,21 @@ def plan(
         jobs = _without_results([_batch_job(f, folder, suffix, extension, maps) for f in found], candidates)
     _refuse_collisions(jobs, candidates)
     return Plan(jobs, single, extension and images.EXTENSIONS[extension])
+
+
+def expand(paths: Iterable[Path]) -> list[Path]:
+    """The paths, with what matches it in the place of each pattern, for shells that leave patterns alone.
+
+    A name that exists wins over the pattern that it is as well, and a pattern that nothing matches stays.
+    """
+    return [match for path in paths for match in (_matches(path) or [path])]
+
+
+def _matches(path: Path) -> list[Path]:
+    """What matches a pattern, sorted; nothing if it is none."""
+    if os.path.lexists(path) or not glob.has_magic(str(path)):
+        return []
+    return [Path(match) for match in sorted(glob.glob(_pattern(path)[1], recursive=True))]
 
 
 def _extension(format: str | None) -> str | None:
@@ -274,8 +290,7 @@ def _expand(text: str, recursive: bool, suffix: str, skip: Sequence[Path]) -> It
     elif os.path.lexists(path) or not glob.has_magic(text):
         yield _Found(path, path.parent)  # one that does not exist is reported when it is read, and the rest goes on
     else:
-        fixed, pattern = _pattern(path)
-        matches = [Path(m) for m in sorted(glob.glob(pattern, recursive=True))]
+        fixed, matches = _pattern(path)[0], _matches(path)
         around = [place for place in skip if not _lies_in(fixed / "_", place)]  # a folder that is named is looked into
         files = [m for m in matches if m.is_file() and images.is_image_path(m) and not any(_lies_in(m, p) for p in around)]
         files = _without_earlier_results(files, suffix)
@@ -399,12 +414,17 @@ def _title(name: str) -> str:
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
-    """What a file is on its file system, by whatever name or link; None if there is none."""
+    """What a file is on its file system, by whatever name or link; None if there is none, or the file system does not tell."""
     try:
         info = path.stat()
     except OSError:
         return None
-    return info.st_dev, info.st_ino
+    return (info.st_dev, info.st_ino) if info.st_ino else None
+
+
+def folded(path: Path) -> str:
+    """Equal for paths that may be one file where case, or how accents are written, makes no difference."""
+    return unicodedata.normalize("NFD", str(path)).casefold()
 
 
 def _same_place(a: Path, b: Path) -> bool:

@@ -12,12 +12,8 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 from restorekit.errors import ImageError
+from restorekit.images import locks
 from restorekit.images.atomic import remove_unfinished
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 FILE_NAME = ".restorekit.jsonl"
 
@@ -141,16 +137,14 @@ class Journal:
         If nobody else works on them, what a killed run left half-written in ``folders`` is removed first. Where files cannot be
         locked, that is never certain, and nothing is removed.
         """
-        if not self.writes or fcntl is None:
+        if not self.writes or not locks.AVAILABLE:
             yield
             return
         with self._open() as file:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if locks.lock(file) == "held":
                 for folder in folders:
                     remove_unfinished(folder)
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_SH)
+            locks.share(file)
             yield
 
     def _standing(self, target: Path, now: Stamp) -> _Entry | None:

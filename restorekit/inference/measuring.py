@@ -170,7 +170,7 @@ def usable(card: Card) -> Iterator[tuple[str, str | None]]:
         card.weights_path()
         yield str(card.path), None
         return
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         network = card.restoration_method().build(card.parsed_config())
         yield str(write_card(card, network.state_dict(), Path(folder))), folder
 

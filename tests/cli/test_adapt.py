@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from restorekit import training
+from restorekit.cli.adapt import AdaptOptions, adapting
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo
 from restorekit.zoo import load_card
 from tests.cli.conftest import Run, pixels
@@ -131,3 +134,16 @@ def test_depth_is_learnt_from_frames_and_seen_in_them(run: Run, tmp_path: Path, 
     assert card.config["pose"] == "light" and (card.config["height"], card.config["width"]) == (64, 96)
     assert run("depth", "-m", "kept/tiny-depth-adapted.toml", "frames/0.png", "-o", "one.png").exit_code == 0
     np.testing.assert_array_equal(pixels(Path("one.png")), pixels(Path("other/0.png")))
+
+
+def test_a_folder_that_cannot_be_removed_spoils_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where a file of it may be open still."""
+
+    def held(*_: object, **__: object) -> None:
+        raise OSError(errno.EBUSY, "held")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", held)
+        with adapting(AdaptOptions(adapt=True), lambda: pytest.fail("not asked for"), "cpu", True) as adaptation:
+            assert adaptation is not None and adaptation.folder.parent == scratch
+    assert adaptation.folder.exists()

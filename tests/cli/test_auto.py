@@ -175,6 +175,14 @@ def test_a_name_is_not_printed_as_an_option(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("both")
+def test_a_command_for_the_shells_of_windows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restorekit.cli.shell.WINDOWS", True)
+    noisy("the photos/me&you.png")
+    expected = 'restorekit denoise "the photos/me&you.png" --output "the out/"\n'
+    assert run("auto", "the photos", "-o", "the out", "--quiet").output == expected
+
+
+@pytest.mark.usefixtures("both")
 def test_results_beside_photographs_are_not_looked_at_again(run: Run) -> None:
     noisy("in/a.png"), blurred("in/b.png")
     assert run("auto", "in", "--yes").exit_code == 0

@@ -106,3 +106,12 @@ def test_a_column_is_of_a_sheet(run: Run) -> None:
     result = run("compare", "a.png", "b.png", "-o", "page.html", "--column", "100")
     assert result.exit_code == 2 and "--column is about a sheet" in result.stderr and not Path("page.html").exists()
     assert run("compare", "a.png", "b.png", "-o", "sheet.png", "--column", "100").exit_code == 0
+
+
+def test_a_pattern_that_no_shell_replaced(run: Run, photos: list[Path]) -> None:
+    result = run("compare", "*.png")
+    assert result.exit_code == 0 and "3 versions of 1 picture" in result.stderr
+    assert "<title>a / b / c</title>" in Path("comparison.html").read_text(encoding="utf-8")
+    save_photo(Path("[ab].png"), 5)
+    result = run("compare", "[ab].png", "c.png", "-o", "other.html")
+    assert result.exit_code == 0 and "<title>[ab] / c</title>" in Path("other.html").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -231,3 +232,34 @@ def test_images_by_themselves(run: Run, card: Path, monkeypatch: pytest.MonkeyPa
     PillowImage.new("RGB", (40, 30)).save("brighter/b.png")
     result = run("evaluate", "brighter", "--metric", "brisque")
     assert result.exit_code == 1 and "b, restored: a flat image has no BRISQUE. Leave it out." in result.stderr
+
+
+@pytest.mark.usefixtures("folders")
+def test_a_pattern_that_no_shell_replaced(run: Run) -> None:
+    by_name = run("evaluate", "brighter/a.png", "targets/a.png", "--json").stdout
+    assert run("evaluate", "brighter/a*", "targets/[a].png", "--json").stdout == by_name
+    assert run("evaluate", "[bt]*r*", "--json").stdout == run("evaluate", "brighter", "targets", "--json").stdout
+    result = run("evaluate", "brighter/*.png", "targets")
+    assert result.exit_code == 2 and "3 files match, and one is scored against one. Name the folders" in result.stderr
+
+
+@pytest.mark.usefixtures("folders")
+def test_files_are_written_whoever_reads_the_output(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def left(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("restorekit.cli.evaluate.print_scores", left)
+        assert run("evaluate", "brighter", "targets", "--csv", "s.csv", "--report", "s.html").exit_code == 1
+    assert len(Path("s.csv").read_text().splitlines()) == 3 and Path("s.html").exists()
+    monkeypatch.setattr("restorekit.evaluation.page.replacing", left)
+    result = run("evaluate", "brighter", "targets", "--csv", "t.csv")
+    assert result.exit_code == 1 and "t.csv cannot be written" in result.stderr and "worst of restored" in result.stdout
+
+
+@pytest.mark.usefixtures("folders")
+def test_json_is_plain_whatever_the_names(run: Run) -> None:
+    for folder in ("brighter", "targets"):
+        Path(folder, "a.png").rename(Path(folder, "写真é.png"))
+    result = run("evaluate", "brighter", "targets", "--json")
+    assert result.stdout.isascii() and [image["name"] for image in json.loads(result.stdout)["images"]] == ["b", "写真é"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from PIL import Image
 
 from restorekit.errors import NumericalError, UsageError
 from restorekit.export import checking, export
-from restorekit.export.quantising import middle
+from restorekit.export.quantising import middle, quantised
 from restorekit.inference import Restorer
 from restorekit.zoo import load_card
 from tests.inference.networks import picture
@@ -83,3 +86,24 @@ def test_the_middle_of_a_photograph() -> None:
     assert np.array_equal(middle(photograph, (3, 2)), photograph[:, :, 1:4, 1:3])
     larger = middle(photograph, (5, 9))
     assert larger.shape == (1, 3, 5, 9) and np.array_equal(larger[..., :4], photograph)
+
+
+def test_a_folder_that_cannot_be_removed_spoils_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where ONNX Runtime may have a file of it open still."""
+
+    def held(path: str, **options: int | None) -> None:
+        if Path(path).name.startswith("tmp"):  # ONNX Runtime has folders of its own, with other names
+            raise OSError(errno.EBUSY, "held")
+        rmdir(path, **options)
+
+    rmdir = os.rmdir
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 8, 8])
+    answer = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2, 8, 8])
+    weights = onnx.numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32) / 3, "w")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Conv", ["x", "w"], ["y"])], "mean", [value], [answer], [weights])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", held)
+        done = quantised(model, [{"x": np.ones((1, 3, 8, 8), np.float32)}])
+    assert "QuantizeLinear" in {node.op_type for node in done.graph.node} and list(tmp_path.iterdir())

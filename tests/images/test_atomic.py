@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,50 @@ def test_a_file_system_that_cannot_sync_folders(tmp_path: Path, monkeypatch: pyt
     with replacing(tmp_path / "a.bin") as file:
         file.write(b"x")
     assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_on_windows_a_file_that_is_held_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Also the new one, which virus scanners look at first."""
+    target, pauses = tmp_path / "a.bin", list[float]()
+    name = "replace" if overwrite else "unlink"
+    step = getattr(Path, name)
+
+    def held(self: Path, *given: Path) -> object:
+        if len(pauses) < 3:
+            raise PermissionError(errno.EACCES, "held")
+        return step(self, *given)
+
+    monkeypatch.setattr(atomic, "_WINDOWS", True)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(Path, name, held)
+    with replacing(target, overwrite=overwrite) as file:
+        file.write(b"new")
+    assert names(tmp_path) == ["a.bin"] and target.read_bytes() == b"new"
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_a_file_that_is_held_for_longer_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, windows: bool) -> None:
+    target, pauses = tmp_path / "a.bin", list[float]()
+    target.write_bytes(b"old")
+    monkeypatch.setattr(atomic, "_WINDOWS", windows)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "held")))
+    with pytest.raises(PermissionError, match="held"), replacing(target) as file:
+        file.write(b"new")
+    assert names(tmp_path) == ["a.bin"] and target.read_bytes() == b"old"
+    assert sum(pauses) == pytest.approx(1 if windows else 0)
+
+
+def test_on_windows_a_file_that_may_only_be_read_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it could not be replaced, and a new one with its permissions not even be removed."""
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    target.chmod(0o444)
+    monkeypatch.setattr(atomic, "_WINDOWS", True)
+    with pytest.raises(PermissionError, match=os.strerror(errno.EACCES)), replacing(target):
+        pytest.fail("the block must not be entered")
+    assert names(tmp_path) == ["a.bin"] and target.read_bytes() == b"old"

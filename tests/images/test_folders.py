@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from restorekit.images.folders import files_below, walk
+from restorekit.images.folders import files_below, visible_below, walk
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links to folders need rights on Windows")
 
@@ -61,3 +61,11 @@ def test_folders_may_be_left_out(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     told: list[OSError] = []
     assert not list(walk(put(tmp_path / "file"), told.append)) and [type(error) for error in told] == [NotADirectoryError]
+
+
+def test_what_is_hidden_in_a_folder_is_passed_over_wherever_the_folder_lies(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "data"
+    seen = put(folder / "b/1.png")
+    for name in ("._1.png", ".ipynb_checkpoints/1.png", "b/.DS_Store"):
+        put(folder / name)
+    assert visible_below(folder) == [seen] and len(files_below(folder)) == 4

@@ -10,7 +10,7 @@ import pytest
 
 from restorekit.errors import UnknownNameError, UsageError
 from restorekit.images import folders
-from restorekit.inference.inputs import Plan, plan
+from restorekit.inference.inputs import Plan, expand, plan
 
 Tree = Callable[..., Path]
 
@@ -418,3 +418,17 @@ def test_frames_cannot_go_to_a_video(tree: Tree, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(UsageError, match=r"cannot be a video: the frames become images\. Name a folder with -o"):
             planned("clip.mp4", output=output, videos=True)
     assert planned("clip.mp4", output="folder.mp4", videos=True) == {"clip.mp4": "folder.mp4/000001.png"}
+
+
+def test_patterns_are_replaced_by_what_matches(tree: Tree) -> None:
+    tree("b1.jpg", "a1.jpg", "x[1].jpg", "x1.jpg", "in[1]/c.jpg", "in1/c.jpg", "deep/er/d.jpg", ".hidden.jpg")
+    named = ["a?.jpg", "*1.jpg", "x[1].jpg", "in[1]/*.jpg", "**/d.jpg", "none*.jpg", "none[1].jpg", "nowhere.jpg", "in[12]"]
+    assert [str(path) for path in expand(map(Path, named))] == [
+        "a1.jpg",
+        *("a1.jpg", "b1.jpg", "x1.jpg"),
+        "x[1].jpg",
+        "in[1]/c.jpg",
+        "deep/er/d.jpg",
+        *("none*.jpg", "none[1].jpg", "nowhere.jpg"),
+        "in1",
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from restorekit.errors import OutOfMemoryError, RestoreKitError, SettingError, UnknownNameError
 from restorekit.inference import measuring
-from restorekit.inference.measuring import Case, Figures, apart, bench, measure
+from restorekit.inference.measuring import Case, Figures, apart, bench, measure, usable
 from restorekit.zoo import Card, load_card
 from tests.tiny import TINY, write_tiny_card
 
@@ -106,3 +108,17 @@ def test_a_case_is_measured_apart(tmp_path: Path) -> None:
     card = Card(name="i", method="infwide", tasks=("deblur",), config=config)
     (figures,) = bench(card, [{"device": "cpu"}], (40, 40), passes=2)
     assert isinstance(figures, Figures) and len(figures.seconds) == 2 and figures.memory > 10**8
+
+
+def test_a_folder_that_cannot_be_removed_spoils_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where a file of it may be open still."""
+
+    def held(*_: object, **__: object) -> None:
+        raise OSError(errno.EBUSY, "held")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", held)
+        with usable(Card(name="some", method="multi-output", tasks=("deblur",), config=TINY)) as (model, cache):
+            assert Path(model).is_file() and cache is not None
+    assert Path(cache).exists()
