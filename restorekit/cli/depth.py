@@ -23,9 +23,6 @@ from restorekit.cli.verbs import choose_card, suffix_of, views_for
 from restorekit.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from restorekit.cli.console import BatchView
     from restorekit.images import Image
     from restorekit.inference.folder import Compute
@@ -232,30 +229,13 @@ def _judge(recipe: Recipe, adapted: Card, quiet: bool) -> None:
 def _estimator(card: Card, choice: DepthOptions, engine: RuntimeOptions, view: BatchView) -> Compute:
     from restorekit.inference import Restorer
     from restorekit.inference.folder import Products
+    from restorekit.inference.pictures import picture_of_disparity
 
     restorer = Restorer.from_card(card, **engine.as_arguments())
 
     def compute(image: Image, job: Job) -> Products:
         result = restorer(image, maps=("disparity", "depth"), progress=view.tiles, on_note=lambda text: view.note(job, text))
-        return Products(picture_of(result.maps["disparity"], choice.colour), (), {"depth": result.maps["depth"]}, result.run)
+        shown = picture_of_disparity(result.maps["disparity"], choice.colour and choice.colour.value)
+        return Products(shown, (), {"depth": result.maps["depth"]}, result.run)
 
     return compute
-
-
-def picture_of(disparity: NDArray[np.float32], colour: Colours | None) -> Image:
-    """A disparity ``(H, W)`` to be looked at, stretched to the range it has: near is bright, or what a colour map has at its end.
-
-    Grey has 16 bits, colours have 8.
-    """
-    import numpy as np
-
-    from restorekit import images
-
-    low, high = float(disparity.min()), float(disparity.max())
-    stretched = (disparity - low) / max(high - low, 1e-12)
-    if colour is None:
-        return images.Image(images.quantise(stretched, np.uint16)[:, :, None])
-    import cv2
-
-    number = getattr(cv2, f"COLORMAP_{colour.value.upper()}")
-    return images.Image(cv2.cvtColor(cv2.applyColorMap(images.quantise(stretched, np.uint8), number), cv2.COLOR_BGR2RGB))

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from restorekit.inference.extras import Extras
     from restorekit.inference.folder import Compute
     from restorekit.inference.inputs import Job, Plan
-    from restorekit.inference.result import Restoration
     from restorekit.training.recipe import Recipe
     from restorekit.zoo import Card
 
@@ -266,11 +265,11 @@ def _restorer(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engin
     from restorekit.images import LargeImage
     from restorekit.inference import Contest
     from restorekit.inference.folder import Products
+    from restorekit.inference.pictures import picture_of_map
 
     contest = Contest.from_cards(cards, **engine.as_arguments())
     wanted = choice.maps()
-    taken = "reflection" in wanted and "dereflect" in cards[0].tasks and "reflection" not in contest.first.extras
-    maps = [name for name in wanted if name != "spread" and not (taken and name == "reflection")]
+    maps = [name for name in wanted if name != "spread"]
     contest.first.check_gives(choice.candidates, "spread" in wanted, maps)  # before folders are made
 
     def compute(image: Image | LargeImage, job: Job) -> Products:
@@ -293,30 +292,9 @@ def _restorer(cards: Sequence[Card], choice: ModelOptions, extras: Extras, engin
             progress=view.tiles,
             on_note=note,
         )
-        pictures = {
-            name: _taken_away(image, result, choice.strength) if taken and name == "reflection" else _picture(name, result)
-            for name in wanted
-        }
+        pictures = {name: picture_of_map(name, values) for name, values in result.maps.items()}
+        if result.spread is not None:
+            pictures["spread"] = result.spread
         return Products(result.image, result.candidates, pictures, result.run)
 
     return compute
-
-
-def _taken_away(image: Image, result: Restoration, strength: float) -> Image:
-    """The reflection that a method took away which only gives the answer."""
-    from restorekit import images
-
-    difference = images.to_float(image.pixels) - images.to_float(result.image.pixels)
-    return images.Image.from_array(images.quantise(difference / (strength or 1), "uint16"))
-
-
-def _picture(name: str, result: Restoration) -> Image:
-    """A map to be looked at: as it is, or with 0 as mid-grey where its values have no meaning of their own."""
-    from restorekit import images
-
-    if name == "spread" and result.spread is not None:
-        return result.spread
-    values = result.maps[name]
-    if name == "kernels":
-        values = 0.5 + values / max(2 * float(abs(values).max()), 1e-12)
-    return images.Image.from_array(images.quantise(values, "uint16"))

@@ -22,6 +22,7 @@ from restorekit.inference.engine import Engine, Progress
 from restorekit.inference.ensemble import Ensemble, check_views
 from restorekit.inference.extras import read_extras
 from restorekit.inference.onnx_backend import OnnxBackend, exported_card
+from restorekit.inference.pictures import taken_away
 from restorekit.inference.result import Restoration, Run
 from restorekit.inference.tiling import Plan, least_side, no_room
 from restorekit.methods import Method, get_method
@@ -66,6 +67,8 @@ class Restorer:
         views: 2 for the mean of what the network says of an image and of its mirror image, 4 for these upside down too: a little
             better, in so many times the time.
         name: what to call it.
+        takes_away: what to call the difference between an image and its answer, as one of :attr:`extras`, where the method has
+            none of that name; empty for nothing.
 
     Raises:
         UnknownNameError: for a device or precision nobody knows.
@@ -88,10 +91,12 @@ class Restorer:
         batch: int | None = None,
         views: int = 1,
         name: str = "",
+        takes_away: str = "",
     ) -> None:
         self.method = method
         self.config = config
         self.name = name or method.name
+        self._takes_away = takes_away
         size = None
         if isinstance(network, OnnxBackend):
             tiling, size = network.facts.tiling(), network.facts.size
@@ -184,6 +189,7 @@ class Restorer:
             batch=batch,
             views=views,
             name=card.name,
+            takes_away="reflection" if "dereflect" in card.tasks else "",
         )
 
     @property
@@ -198,7 +204,13 @@ class Restorer:
 
     @property
     def extras(self) -> frozenset[str]:
-        """What the method gives besides the image: the further fields of its prediction, for example ``{"heads", "spread"}``."""
+        """What there is besides the image: the further fields of the method's prediction, for example ``{"heads", "spread"}``,
+        and, of a card for ``dereflect``, the ``reflection``.
+        """
+        return self._own_extras | ({self._takes_away} if self._takes_away else set())
+
+    @property
+    def _own_extras(self) -> frozenset[str]:
         if self._extras is None:
             with self._lock:
                 self._extras = self._engine.extras()
@@ -253,7 +265,8 @@ class Restorer:
             return Restoration(
                 _another(picture, picture.pixels.copy()), (), None, self._report(None, perf_counter() - started, notes)
             )
-        canvas = Canvas(picture, strength, candidates, spread, maps)
+        taken = {self._takes_away} & set(maps) - self._own_extras
+        canvas = Canvas(picture, strength or 1.0, candidates, spread, set(maps) - taken)
         with self._lock:
             plan = self._engine.fill(canvas, progress or _ignore, note, extras)
             run = self._report(plan, perf_counter() - started, notes)
@@ -262,7 +275,7 @@ class Restorer:
             tuple(_another(picture, pixels) for pixels in canvas.heads),
             None if canvas.spread is None else images.Image(canvas.spread),
             run,
-            canvas.maps,
+            {**canvas.maps, **{name: taken_away(picture, canvas.answer, strength or 1.0) for name in taken}},
         )
 
     def check_gives(self, candidates: bool = False, spread: bool = False, maps: Collection[str] = ()) -> None:
