@@ -18,14 +18,14 @@ from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
 from restorekit.degradations.base import uniform
 from restorekit.errors import DataError
-from restorekit.images.folders import files_below
+from restorekit.images.folders import visible_below
 
 LEAST_SOFTENING = 0.2
 """Standard deviation in pixels below which a Gaussian is nothing but its centre."""
 
 
 def find_images(folders: Sequence[Path]) -> list[Path]:
-    """The images in ``folders`` and their sub-folders, sorted; a file stands for itself.
+    """The images in ``folders`` and their sub-folders, sorted, but for hidden ones; a file stands for itself.
 
     Raises:
         DataError: if a folder does not exist or none of them holds an image.
@@ -34,7 +34,7 @@ def find_images(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.exists():
             raise DataError(f"the image folder {folder} does not exist", "Correct the path in the recipe or with --set")
-        inside = [folder] if folder.is_file() else files_below(folder)
+        inside = [folder] if folder.is_file() else visible_below(folder)
         found += [path for path in inside if images.is_image_path(path)]
     if not found:
         raise DataError(f"no image in {', '.join(map(str, folders))}", "Name a folder that holds photographs")
@@ -101,6 +101,11 @@ class CleanPhotographs:
 
     def __len__(self) -> int:
         return len(self.usable)
+
+    @property
+    def files(self) -> list[Path]:
+        """The photographs that crops are cut from."""
+        return [self.images.paths[index] for index in self.usable]
 
     def crops(self, count: int, size: int, generator: Generator, tries: int = 3) -> Tensor:
         """``count`` random crops ``(count, 3, size, size)`` in [0, 1]; see :func:`~restorekit.data.crops.random_crop`."""

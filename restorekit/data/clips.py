@@ -17,6 +17,7 @@ from restorekit.data.clean import load_rgb
 from restorekit.data.problems import refuse
 from restorekit.data.shots import find_shots, small_grey
 from restorekit.errors import DataError, ImageError, UnknownNameError
+from restorekit.images.folders import is_hidden
 from restorekit.images.video import is_video_path, read_frames
 
 LEAST = 3
@@ -80,7 +81,8 @@ def load_clips(
         raise DataError(f"the video {source} does not exist", "Correct the path")
     if layout not in VIDEO_LAYOUTS:
         raise UnknownNameError("layout", layout, VIDEO_LAYOUTS)
-    places = sorted(source.glob(VIDEO_LAYOUTS[layout])) if VIDEO_LAYOUTS[layout] else [source]
+    found = sorted(source.glob(VIDEO_LAYOUTS[layout])) if VIDEO_LAYOUTS[layout] else [source]
+    places = [place for place in found if not is_hidden(place, source)]
     if not places:
         raise DataError(
             f"{source} holds no folder {VIDEO_LAYOUTS[layout]}", f"Check the folder, or leave out the layout '{layout}'"
@@ -105,7 +107,7 @@ def _videos(source: Path, size: tuple[int, int]) -> Iterator[_Video]:
     if source.is_file():
         yield _from_file(source, size)
         return
-    inside = sorted(source.iterdir(), key=in_order)
+    inside = visible_in_order(source)
     yield _from_pictures(source, [path for path in inside if images.is_image_path(path)], size)
     for path in inside:
         if path.is_dir() or is_video_path(path):
@@ -155,6 +157,11 @@ def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
         return frame.contiguous()
     resized = F.interpolate(frame[None].float(), size, mode="bicubic", antialias=True)
     return resized[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def visible_in_order(folder: Path) -> list[Path]:
+    """What lies in a folder, but for what is hidden, in the order of :func:`in_order`."""
+    return sorted((path for path in folder.iterdir() if not is_hidden(path, folder)), key=in_order)
 
 
 def in_order(path: Path) -> list[tuple[int, str]]:

@@ -10,7 +10,7 @@ from restorekit import images
 from restorekit.data.problems import refuse
 from restorekit.data.templates import compile_template, fill, names_in, without_extension
 from restorekit.errors import DataError, SettingError, UnknownNameError
-from restorekit.images.folders import files_below
+from restorekit.images.folders import visible_below
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Layout:
         return found
 
     def find(self, root: Path, split: str) -> tuple[list[tuple[Path, Path]], list[str]]:
-        """Inputs and targets in ``root``, sorted by the input's path, and what has no partner, in words.
+        """Inputs and targets in ``root``, sorted by the input's path, and what has no partner, in words. Hidden files are none.
 
         Raises:
             DataError: if there is nothing of the kind at all.
@@ -63,7 +63,7 @@ class Layout:
                 f"the data set {root} does not exist" if not root.exists() else f"{root} is not a folder", "Correct the path"
             )
         part = self.splits.get(split, split)
-        files = {p.relative_to(root).as_posix(): p for p in files_below(root) if images.is_image_path(p)}
+        files = {p.relative_to(root).as_posix(): p for p in visible_below(root) if images.is_image_path(p)}
         by_stem = {without_extension(name): path for name, path in files.items()}
         listed = self._listed(root, part)
         pattern, found, missing = compile_template(self.input, part), [], self._deeper(files, part)
@@ -80,6 +80,11 @@ class Layout:
                 missing.append(f"{path} has no partner {root / wanted}")
             else:
                 found.append((path, partner))
+        missing += [
+            f"{root / name} is not there, though {root / self._list_of(part)} names it"
+            for name in sorted(listed or ())
+            if pattern.fullmatch(name) and name not in files
+        ]
         missing += self._left_over(files, part, {partner for _, partner in found}, listed)
         if not found and not missing:
             raise DataError(
@@ -91,11 +96,14 @@ class Layout:
     def _listed(self, root: Path, part: str) -> set[str] | None:
         if not self.listing:
             return None
-        path = root / fill(self.listing, {"split": part})
+        path = root / self._list_of(part)
         try:
             return set(path.read_text(encoding="utf-8").split())
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}", "It comes with the data set") from None
+
+    def _list_of(self, part: str) -> str:
+        return fill(self.listing, {"split": part})
 
     @property
     def _pairs_one_to_one(self) -> bool:

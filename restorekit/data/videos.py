@@ -157,6 +157,11 @@ def _jittered(frames: Tensor, amounts: Sequence[float]) -> Tensor:
     return tv.adjust_hue(frames, 0.1 * hue)
 
 
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The images in a folder, by name, but for hidden ones."""
+    return {path.stem: path for path in sorted(folder.glob("[!.]*")) if images.is_image_path(path)}
+
+
 class DepthSet:
     """Frames with their true depth, to validate on: a folder with ``frames`` and ``depth``, paired by name.
 
@@ -173,8 +178,7 @@ class DepthSet:
     truth: ClassVar[Literal["depth"]] = "depth"
 
     def __init__(self, folder: Path, unit: float = 1e-3) -> None:
-        frames = {path.stem: path for path in sorted((folder / "frames").glob("*")) if images.is_image_path(path)}
-        depths = {path.stem: path for path in sorted((folder / "depth").glob("*")) if images.is_image_path(path)}
+        frames, depths = (_by_stem(folder / inside) for inside in ("frames", "depth"))
         self.names = [name for name in frames if name in depths]
         self.pairs = [(frames[name], depths[name]) for name in self.names]
         self.unit = unit

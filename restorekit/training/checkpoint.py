@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import pickle
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,12 @@ from typing import Any
 import torch
 
 from restorekit.errors import CheckpointError, RestoreKitError
+from restorekit.images.atomic import replacing
 from restorekit.settings import from_table
 from restorekit.training.recipe import Recipe
+
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What systems say where there is no more room."""
 
 
 @dataclass
@@ -32,23 +34,18 @@ class Progress:
 
 def save(path: Path, recipe: Recipe, progress: Progress, states: dict[str, Any]) -> None:
     """Write everything a run needs to continue; the file appears under its name only when it is whole."""
-    temporary = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"recipe": recipe.to_table(), "progress": vars(progress), **states}, temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as file:
+            torch.save({"recipe": recipe.to_table(), "progress": vars(progress), **states}, file)
     except (OSError, RuntimeError) as error:  # PyTorch has no error of its own for a full disk
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise cannot_go_on(path, error) from error
 
 
 def cannot_go_on(path: Path, error: Exception) -> CheckpointError:
     """What to say where a file of a run cannot be written."""
     reason = getattr(error, "strerror", None) or "the disk may be full"
-    first = "Make room" if getattr(error, "errno", errno.ENOSPC) == errno.ENOSPC else "Check its folder"
+    first = "Make room" if getattr(error, "errno", errno.ENOSPC) in FULL else "Check its folder"
     return CheckpointError(
         f"{path} cannot be written: {reason}", f"{first} and start it again: it goes on from its last checkpoint"
     )
@@ -72,24 +69,59 @@ def keep(path: Path, step: int, count: int) -> None:
 def load(path: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]]:
     """Read a checkpoint back. If what is validated has changed since, nothing counts as the best so far.
 
+    The states hold also the ``name`` that the recipe had.
+
     Raises:
         CheckpointError: if it is damaged, or was made by a recipe that trains something else.
     """
-    try:
-        states = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}", "Start again with --fresh") from None
-    before, now = _completed(states.pop("recipe")), recipe.to_table()
+    recipe_then, progress, states = _read(path)
+    before, now = _completed(recipe_then), recipe.to_table()
     differences = _differences(before, now)
     if differences:
         raise CheckpointError(
             f"{path} was made by a recipe that differs in {', '.join(differences)}",
             "Use that recipe, another run folder, or --fresh",
         )
-    progress = Progress(**states.pop("progress"))
     if _judged(before) != _judged(now):
         progress.best, progress.since = float("-inf"), 0
-    return progress, states
+    return progress, {**states, "name": before.get("name", recipe.name)}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Progress, dict[str, Any]]:
+    """The recipe, the progress and the states in a file."""
+    try:
+        states = torch.load(path, map_location="cpu", weights_only=True)
+    except (*_DAMAGED, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {_in_short(path, error)}", _instead(path)) from None
+    try:
+        recipe, progress = dict(states.pop("recipe")), Progress(**states.pop("progress"))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise CheckpointError(f"{path} is not a checkpoint of a training", _instead(path)) from None
+    return recipe, progress, states
+
+
+_DAMAGED = (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError, TypeError, AttributeError)
+"""What PyTorch says of files that are not what they should be."""
+
+
+def _in_short(path: Path, error: Exception) -> str:
+    """The first sentence of an error: PyTorch goes on for many lines."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if path.stat().st_size == 0:
+        return "it is empty"
+    return " ".join(str(error).split()).partition(". ")[0].removesuffix(".") or type(error).__name__
+
+
+def _instead(path: Path) -> str:
+    """What to do where a checkpoint is of no use: take the newest that was kept, if there is one."""
+    kept = [old for old in sorted(path.parent.glob("step-*.pt")) if old != path]
+    return f"Copy {kept[-1]} over it, or start again with --fresh" if kept else "Start again with --fresh"
+
+
+def unfit(path: Path, error: Exception) -> CheckpointError:
+    """What to say of a checkpoint whose states are not those of the recipe's network."""
+    return CheckpointError(f"{path} does not fit the recipe: {' '.join(str(error).split())}", _instead(path))
 
 
 def _completed(table: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +133,7 @@ def _completed(table: dict[str, Any]) -> dict[str, Any]:
 
 
 _OF_NO_ACCOUNT = {
+    "name",
     "report",
     "card",
     "data.memory",

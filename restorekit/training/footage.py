@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from restorekit import images
 from restorekit.data.camera import Camera, find_camera
-from restorekit.data.clips import in_order
+from restorekit.data.clips import visible_in_order
 from restorekit.data.flow import dense_inverse_search
 from restorekit.data.shots import find_shots, small_grey
 from restorekit.errors import DataError, ImageError
@@ -160,7 +160,7 @@ def _open(source: Path) -> _Video | None:
         return video if video.count >= 3 else None
     if not source.is_dir():
         raise DataError(f"the video {source} does not exist", "Correct the path")
-    inside = sorted(source.iterdir(), key=in_order)
+    inside = visible_in_order(source)
     pictures = [path for path in inside if images.is_image_path(path)]
     if len(pictures) >= 3:
         return _Video(source, len(pictures), lambda number: images.read(pictures[number]), pictures)

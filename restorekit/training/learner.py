@@ -51,7 +51,7 @@ class Learner:
 
     def _first_network(self, method: Method[Any], config: Any) -> nn.Module:
         """The network with its first weights, in training mode but for what normalises by the statistics of its card."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             network: nn.Module = method.build(config).train()
         if self.settings.init:

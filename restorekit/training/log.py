@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from pathlib import Path
+
+from restorekit.images.atomic import replacing
+
+_BOARD = "tensorboard"
+_WINDOWS = os.name == "nt"
 
 
 class CurveLog:
@@ -12,8 +19,11 @@ class CurveLog:
     Args:
         folder: the run folder.
         name: name of the file and prefix of the TensorBoard tags.
-        start: the step the run continues at; rows of later steps, written before a kill, are dropped.
+        start: the step the run continues at; rows of later steps, written before a kill, are dropped, and TensorBoard is told not
+            to show them; see :func:`forget_boards` for runs that begin.
         silent: write nothing, in processes that only help.
+
+    While a spreadsheet has the file open, which on Windows keeps others from writing, rows wait for the next one.
     """
 
     def __init__(self, folder: Path, name: str, start: int = 0, *, silent: bool = False) -> None:
@@ -24,7 +34,8 @@ class CurveLog:
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._keep_before(start)
-        self._board = _tensorboard(folder)
+        self._board = _tensorboard(folder, start)
+        self._waiting: list[dict[str, str]] = []
 
     def _keep_before(self, start: int) -> None:
         if not self.path.exists():
@@ -33,15 +44,23 @@ class CurveLog:
         lines = text[: text.rfind("\n") + 1].splitlines()  # a power cut leaves NUL bytes, or a part of a line
         rows = list(csv.DictReader(line for line in lines if "\0" not in line))
         rows = [row for row in rows if (row.get("step") or "").isdecimal() and int(row["step"]) <= start and None not in row]
-        self.path.unlink()
         if start and rows:
-            self._write("w", list(rows[-1]), rows, header=True)
+            self._rewrite(list(rows[-1]), rows)
+        else:
+            self.path.unlink()
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Add the values after ``step`` steps."""
         if self.silent:
             return
-        self._append({"step": str(step), **{key: f"{value:.6g}" for key, value in values.items()}})
+        self._waiting.append({"step": str(step), **{key: f"{value:.6g}" for key, value in values.items()}})
+        try:
+            while self._waiting:
+                self._append(self._waiting[0])
+                del self._waiting[0]
+        except PermissionError:
+            if not _WINDOWS:
+                raise
         if self._board is not None:
             for key, value in values.items():
                 self._board.add_scalar(f"{self.name}/{key}", value, step)
@@ -56,21 +75,30 @@ class CurveLog:
                 rows = [*reader, row] if added else rows  # a loss that begins late makes the table wider
             columns = known + added
             if not added:
-                self._write("a", columns, rows, header=False)
+                with self.path.open("a", newline="", encoding="utf-8") as out:
+                    csv.DictWriter(out, columns).writerows(rows)
                 return
-        self._write("w", columns, rows, header=True)
+        self._rewrite(columns, rows)
 
-    def _write(self, mode: str, columns: list[str], rows: list[dict[str, str]], *, header: bool) -> None:
-        with self.path.open(mode, newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            if header:
-                writer.writeheader()
-            writer.writerows(rows)
+    def _rewrite(self, columns: list[str], rows: list[dict[str, str]]) -> None:
+        """The whole table anew; a kill leaves the one before."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        with replacing(self.path) as file:
+            file.write(text.getvalue().encode())
 
 
-def _tensorboard(folder: Path):  # type: ignore[no-untyped-def]
+def forget_boards(folder: Path) -> None:
+    """Remove what earlier runs in a run folder showed in TensorBoard."""
+    for events in (folder / _BOARD).glob("events.out.tfevents.*"):
+        events.unlink()
+
+
+def _tensorboard(folder: Path, start: int):  # type: ignore[no-untyped-def]
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / _BOARD), purge_step=start + 1 if start else None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import errno
+import math
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,17 +17,17 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from restorekit.devices import cpu_has_bf16, peak_memory, resolve_device, resolve_precision
-from restorekit.errors import CheckpointError, SettingError
+from restorekit.errors import CheckpointError, NumericalError, SettingError
 from restorekit.methods import Method, get_method
-from restorekit.training import checkpoint, idle
+from restorekit.training import checkpoint, idle, requirements, run_folder
 from restorekit.training.checkpoint import Progress
 from restorekit.training.learner import Learner
-from restorekit.training.log import CurveLog
-from restorekit.training.recipe import Recipe, TrainSettings
+from restorekit.training.log import CurveLog, forget_boards
+from restorekit.training.recipe import Recipe
 from restorekit.training.report import Reporter
-from restorekit.training.result import training_facts, write_result
+from restorekit.training.result import carry_over, training_facts, write_result
 from restorekit.training.schedule import learning_rate
-from restorekit.training.sources import Ahead, ValidationSet, load_data
+from restorekit.training.sources import Ahead, load_data
 from restorekit.training.stopping import StopRequest, stop_request
 from restorekit.training.validation import Scores, in_tiles_of, validate
 
@@ -129,15 +130,16 @@ def train(
 
     Raises:
         DataError, CheckpointError, SettingError: if data, checkpoint or recipe do not hold.
-        NumericalError: if gradients are no longer finite.
+        NumericalError: if gradients are no longer finite, or no validation was.
+        RestoreKitError: if another process trains in ``run``.
     """
-    trainer = Trainer(recipe, run, resume, hardware or Hardware(), reporter or Reporter())
-    try:
-        return trainer.run()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise checkpoint.cannot_go_on(run, error) from error
+    with ExitStack() as held:
+        try:
+            return Trainer(recipe, run, resume, hardware or Hardware(), reporter or Reporter(), held).run()
+        except OSError as error:
+            if (told := run_folder.as_told(run, error)) is None:
+                raise
+            raise told from error
 
 
 def rehearse(recipe: Recipe, *, hardware: Hardware | None = None, steps: int = 3) -> Outlook | None:
@@ -148,9 +150,26 @@ def rehearse(recipe: Recipe, *, hardware: Hardware | None = None, steps: int = 3
 
 
 class Trainer:
-    """One run: its data, its learner, and what it tells. Use :func:`train`."""
+    """One run: its data, its learner, and what it tells. Use :func:`train`.
 
-    def __init__(self, recipe: Recipe, folder: Path | None, resume: bool, hardware: Hardware, reporter: Reporter) -> None:
+    Args:
+        recipe: what to do.
+        folder: of the run; None for what leaves nothing.
+        resume: continue from a checkpoint there.
+        hardware: where.
+        reporter: where progress is told.
+        held: what lets go of the folder in the end.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path | None,
+        resume: bool,
+        hardware: Hardware,
+        reporter: Reporter,
+        held: ExitStack | None = None,
+    ) -> None:
         self.recipe, self.folder, self.settings, self.resumes = recipe, folder or Path(), recipe.train, resume
         self.precision = hardware.precision(self.settings.precision)
         # What a checkpoint holds: elsewhere "auto" may come to another precision, in which the run must not go on.
@@ -167,22 +186,27 @@ class Trainer:
             )
         self.method: Method[Any] = get_method(recipe.method)
         self.config = recipe.method_config()
-        _require_shares(recipe.train, self.fabric.world_size * recipe.train.accumulate)
-        _require_truth(recipe)
-        _require_kernels(self.method, recipe)
+        requirements.require_shares(recipe.train, self.fabric.world_size * recipe.train.accumulate)
+        requirements.require_truth(recipe)
+        requirements.require_kernels(self.method, recipe)
+        if folder is not None and not resume:
+            requirements.require_other_folder(recipe, folder)
+        if folder is not None and held is not None:  # better refused now than after hours of decoding
+            held.enter_context(run_folder.holding(folder, self.fabric))
         self.source, self.validation = load_data(recipe, self.fabric.device, self.reporter.noted)
-        _require_extras(self.method, self.validation)
-        _require_answer(self.method, self.validation)
+        requirements.require_extras(self.method, self.validation)
+        requirements.require_answer(self.method, self.validation)
         self.ahead = Ahead(self.source)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
         if tile := recipe.report.validation_tile:  # better refused now than after thousands of steps
             in_tiles_of(self.fabric, self.method, self.config, self.learner.ema.network, tile)
+        self.called, self.validated = recipe.name, False
         self.progress = self._restore() if resume else Progress()
 
     @property
     def checkpoint_path(self) -> Path:
         """Where the run continues from."""
-        return self.folder / "checkpoints" / "last.pt"
+        return self.folder / run_folder.CHECKPOINTS / "last.pt"
 
     def _restore(self) -> Progress:
         there = self.checkpoint_path.exists()
@@ -197,17 +221,16 @@ class Trainer:
         progress, states = checkpoint.load(self.checkpoint_path, self.resolved)
         try:
             self.learner.load_states(states)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.checkpoint_path} does not fit the recipe: {error}", "Start again with --fresh"
-            ) from None
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise checkpoint.unfit(self.checkpoint_path, error) from None
+        self.called = states["name"]
         return progress
 
     def run(self) -> Path | None:
         """Take all steps that remain, then write card and weights."""
         report, progress = self.recipe.report, self.progress
-        if self.leads and not self.resumes:
-            checkpoint.discard(self.checkpoint_path)
+        if self.leads:
+            self._prepare_folder()
         self.train_log = CurveLog(self.folder, "train", progress.step, silent=not self.leads)
         self.validation_log = CurveLog(self.folder, "validation", progress.step, silent=not self.leads)
         card = self.folder / f"{self.recipe.name}.toml"
@@ -232,11 +255,32 @@ class Trainer:
                     return None
                 if not last and self._gives_up():
                     self.reporter.gave_up(progress.step, progress.step - progress.since * report.validate_every)
+        if self._total(float(self.leads and self._has_diverged(card))):  # all of them say so: none must wait for the first one
+            raise NumericalError(
+                f"the training of {self.recipe.name} has diverged, and there is no result worth a card",
+                "Lower train.learning_rate, set train.clip, or train in fp32, and start again with --fresh",
+            )
         if self.leads and (self.validation is None or not card.exists()):
             card = self._write_result(None)
         self.fabric.barrier()
         self.reporter.ended()
         return card
+
+    def _prepare_folder(self) -> None:
+        """Remove what was left by a run that this one does not go on with, and call what it goes on with by its new name."""
+        if not self.resumes:
+            run_folder.clear(self.folder, self.recipe.name)
+        if self.progress.step == 0:
+            forget_boards(self.folder)
+        if self.called != self.recipe.name and not carry_over(self.recipe, self.folder, self.called):
+            self.progress.best, self.progress.since = -math.inf, 0
+
+    def _has_diverged(self, card: Path) -> bool:
+        """Whether no validation gave a number, or where no card came of any, the weights are none."""
+        if self.validated and self.progress.best == -math.inf:
+            return True
+        needed = self.validation is None or not card.exists()
+        return needed and not all(bool(value.isfinite().all()) for value in self.learner.ema.network.state_dict().values())
 
     def rehearse(self, steps: int) -> Outlook | None:
         """Take ``steps`` steps, after one that is not timed, and one of each further size; tell what was found, in the leading
@@ -315,6 +359,7 @@ class Trainer:
                 report.validation_tile,
                 step,
             )
+            self.validated = True
             values = scores.values | {"hours": self.progress.seconds / 3600}
             self.validation_log.write(step, values)
             self.reporter.validated(step, values, scores.summary, scores.merit)
@@ -330,55 +375,3 @@ class Trainer:
     def _write_result(self, scores: Scores | None) -> Path:
         facts = training_facts(self.recipe, self.progress, self.fabric.device, self.precision)
         return write_result(self.recipe, self.folder, self.learner.ema.network, facts, scores)
-
-
-def _require_shares(settings: TrainSettings, parts: int) -> None:
-    """:class:`SettingError` for a batch, of any stage, that cannot be cut into so many parts."""
-    for (batch, _), step in settings.sizes().items():
-        if batch % parts:
-            when = f" from step {step}" if step else ""
-            problem = f"{batch} pairs of a step{when} cannot be shared out equally to {parts} parts"
-            raise SettingError(problem, "Make train.batch, and that of stages, a multiple of processes times train.accumulate")
-
-
-def _require_truth(recipe: Recipe) -> None:
-    """:class:`SettingError` for photographs without a clean side where only such a side could teach anything."""
-    if not recipe.data.noisy or recipe.data.denoiser:
-        return
-    objective = get_method(recipe.method).objective(recipe.method_config(), recipe.objective)
-    if not getattr(objective, "self_supervised", False):
-        raise SettingError(
-            f"recipe '{recipe.name}' has noisy photographs alone, and its loss compares with clean ones",
-            "Set objective.supervised=false where the method has that, name a data.denoiser, or give pairs or clean photographs",
-        )
-
-
-def _require_kernels(method: Method[Any], recipe: Recipe) -> None:
-    """:class:`SettingError` for pairs to train on that lack what the network needs beside them."""
-    if method.extra_inputs and recipe.data.pairs:
-        raise SettingError(
-            f"{method.name} needs the {' and '.join(method.extra_inputs)} of each photograph, and data.pairs have none",
-            "Give clean photographs as data.clean, which are degraded with one that is known",
-        )
-
-
-def _require_extras(method: Method[Any], validation: ValidationSet | None) -> None:
-    """:class:`SettingError` for photographs to validate on that lack what the network needs beside them."""
-    if validation is None or not len(validation) or not method.extra_inputs:
-        return
-    missing = [name for name in method.extra_inputs if name not in validation[0].extras]
-    if missing:
-        raise SettingError(
-            f"{method.name} needs the {' and '.join(missing)} of each photograph, and the validation's have none",
-            "Give clean photographs as data.validation, which are degraded with one that is known",
-        )
-
-
-def _require_answer(method: Method[Any], validation: ValidationSet | None) -> None:
-    """:class:`SettingError` for a validation of depth where photographs are restored, or the other way round."""
-    if validation is None or validation.truth == "none":
-        return
-    if (validation.truth == "depth") != ("depth" in method.tasks):
-        sees = "depth" in method.tasks
-        problem = f"{method.name} answers with {'depth' if sees else 'images'}, and what it is to be validated on is not"
-        raise SettingError(problem, f"Set data.{'validation_depth' if sees else 'validation or data.validation_pairs'}")

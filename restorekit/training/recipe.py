@@ -11,10 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from restorekit.errors import SettingError, UnknownNameError
-from restorekit.methods import Method, get_method
+from restorekit.degradations import get_degradation
+from restorekit.errors import CardError, SettingError, UnknownNameError
+from restorekit.methods import Method, get_method, list_methods
 from restorekit.settings import from_table, override, read_toml, to_table
 from restorekit.training.data_settings import DataSettings
+from restorekit.zoo import Card, load_card
 
 SMALLEST = 11
 """Side in pixels of the smallest photograph that can be scored: the window of SSIM."""
@@ -265,6 +267,25 @@ class Recipe:
         table = to_table(method.presets[self.preset])
         return from_table(method.config_type, {**table, **self.config}, f"recipe '{self.name}' [config]")
 
+    def to_card(self) -> Card:
+        """The card of the result, as far as it is known beforehand.
+
+        Raises:
+            ValueError: if there can be no such card.
+        """
+        says = self.card
+        return Card(
+            name=self.name,
+            method=self.method,
+            tasks=says.tasks,
+            default_for=says.default_for,
+            contends_for=says.contends_for,
+            summary=says.summary,
+            licence=says.licence,
+            limits=says.limits,
+            config=to_table(self.method_config()),
+        )
+
     def to_table(self) -> dict[str, Any]:
         """The resolved recipe as plain values, as stored in checkpoints and cards."""
         table: dict[str, Any] = to_table(self)
@@ -307,7 +328,27 @@ def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
     if recipe.data.is_empty:
         raise SettingError(f"{path} names no photographs", 'Add clean = ["folder"], pairs, noisy or videos to [data]')
     tasks = recipe.card.tasks or get_method(recipe.method).tasks
-    return replace(recipe, card=replace(recipe.card, tasks=tasks))
+    recipe = replace(recipe, card=replace(recipe.card, tasks=tasks))
+    _check_result(recipe, str(path))
+    get_degradation(recipe.data.degradation, recipe.degradation)
+    if recipe.train.init.endswith((".safetensors", ".pt", ".pth", ".ckpt")):
+        try:
+            load_card(recipe.train.init)
+        except CardError as error:
+            raise SettingError(f"{path} train init: {error.problem}", error.remedy) from None
+    return recipe
+
+
+def _check_result(recipe: Recipe, where: str) -> None:
+    """:class:`SettingError` or :class:`UnknownNameError` for what no card can say: better now than when it is written."""
+    known = {task for method in list_methods() for task in get_method(method).tasks}
+    for task in recipe.card.tasks:
+        if task not in known:
+            raise UnknownNameError("task", task, known, f"{where} card tasks")
+    try:
+        recipe.to_card()
+    except ValueError as error:
+        raise SettingError(f"{where}: {error}", "Correct it in the recipe or with --set") from None
 
 
 def _with_section(assignment: str) -> str:

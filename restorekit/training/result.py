@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,35 +12,43 @@ from typing import Any
 import torch
 from torch import nn
 
-from restorekit.settings import to_table
+from restorekit.errors import CardError
+from restorekit.images.atomic import replacing
 from restorekit.training.checkpoint import Progress
 from restorekit.training.recipe import Recipe
 from restorekit.training.validation import Scores
-from restorekit.zoo import Card, Score, write_card
+from restorekit.zoo import Score, load_card, load_network, write_card
 
 
 def write_result(recipe: Recipe, folder: Path, network: nn.Module, facts: dict[str, Any], scores: Scores | None) -> Path:
     """Write ``<name>.safetensors`` and ``<name>.toml``, which tells the ``facts``, into ``folder``, and beside them the resolved
     recipe, ``<name>.recipe.toml``; return the card's path.
     """
+    told = () if scores is None or math.isnan(scores.input) else (validation_score(recipe, scores),)
+    path = write_card(replace(recipe.to_card(), training=facts, scores=told), network.state_dict(), folder)
+    _write_recipe(recipe, path)
+    return path
+
+
+def carry_over(recipe: Recipe, folder: Path, name: str) -> bool:
+    """Give the best weights so far, which a run wrote as ``name`` before its recipe had another, the recipe's name too; whether
+    there were any.
+    """
+    try:
+        before = load_card(folder / f"{name}.toml")
+        network = load_network(before)
+    except CardError:
+        return False
+    card = replace(before, name=recipe.name, training={**before.training, "recipe": recipe.name})
+    _write_recipe(recipe, write_card(card, network.state_dict(), folder))
+    return True
+
+
+def _write_recipe(recipe: Recipe, card: Path) -> None:
     import tomli_w
 
-    card = Card(
-        name=recipe.name,
-        method=recipe.method,
-        tasks=recipe.card.tasks,
-        default_for=recipe.card.default_for,
-        contends_for=recipe.card.contends_for,
-        summary=recipe.card.summary,
-        licence=recipe.card.licence,
-        limits=recipe.card.limits,
-        config=to_table(recipe.method_config()),
-        training=facts,
-        scores=() if scores is None or math.isnan(scores.input) else (validation_score(recipe, scores),),
-    )
-    path = write_card(card, network.state_dict(), folder)
-    path.with_suffix(".recipe.toml").write_bytes(tomli_w.dumps(recipe.to_table(), multiline_strings=True).encode())
-    return path
+    with replacing(card.with_suffix(".recipe.toml")) as file:
+        file.write(tomli_w.dumps(recipe.to_table(), multiline_strings=True).encode())
 
 
 def training_facts(recipe: Recipe, progress: Progress, device: torch.device, precision: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from restorekit.data.videos import DepthSet, VideoTriplets, held_back_triplets
 from restorekit.degradations import get_degradation
 from restorekit.errors import DataError, SettingError
 from restorekit.methods import Batch
-from restorekit.training.data_settings import PairFolder, pair_folder, video_folder
+from restorekit.training.data_settings import DataSettings, PairFolder, pair_folder, video_folder
 from restorekit.training.recipe import SMALLEST, Recipe
 from restorekit.zoo import load_card, load_network
 
@@ -92,13 +92,36 @@ def load_data(recipe: Recipe, device: torch.device, on_note: OnNote | None = Non
     source = training_source(recipe, device, on_note, problems)
     validation = validation_set(recipe, source, problems)
     refuse(problems, _REMEDY)
-    if on_note is not None and isinstance(source, PairedBatches) and isinstance(validation, PairedSet):
-        both = {image.resolve() for image, _ in source.pairs} & {image.resolve() for image, _ in validation.pairs}
-        if both:
-            on_note(
-                f"{len(both)} of the {len(validation)} pairs that are validated on are trained on too: scores will be too good"
-            )
+    for note in (_overlap(source, validation), _idle_settings(recipe)):
+        if note and on_note is not None:
+            on_note(note)
     return source, validation
+
+
+def _overlap(source: Source, validation: ValidationSet | None) -> str:
+    """What to note where photographs are trained on and validated on; empty where none are."""
+    if isinstance(source, PairedBatches) and isinstance(validation, PairedSet):
+        what, ours, theirs = "pairs", [image for image, _ in source.pairs], [image for image, _ in validation.pairs]
+    elif isinstance(source, SyntheticBatches) and isinstance(validation, SyntheticSet):
+        what, ours, theirs = "photographs", source.photographs.files, validation.paths
+    else:
+        return ""
+    both = {path.resolve() for path in ours} & {path.resolve() for path in theirs}
+    told = f"{len(both)} of the {len(theirs)} {what} that are validated on are trained on too: scores will be too good"
+    return told if both else ""
+
+
+def _idle_settings(recipe: Recipe) -> str:
+    """What to note where a recipe says how clean photographs are to be treated, and has none; empty where it does not."""
+    data, usual = recipe.data, DataSettings()
+    if not data.pairs:
+        return ""
+    idle = [f"data.{key}" for key in ("halve", "pyramid", "cloth", "soften") if getattr(data, key) != getattr(usual, key)]
+    if not data.validation:
+        idle += ["data.degradation"] if data.degradation != usual.degradation else []
+        idle += ["[degradation]"] if recipe.degradation else []
+    named = " and ".join(filter(None, (", ".join(idle[:-1]), *idle[-1:])))
+    return f"Pairs are taken as they are, and {named} {'means' if len(idle) == 1 else 'mean'} nothing for them" if idle else ""
 
 
 def training_source(

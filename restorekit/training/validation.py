@@ -149,7 +149,8 @@ def in_tiles_of(fabric: Fabric, method: Method[Any], config: Any, network: nn.Mo
     from restorekit.inference import Restorer
 
     precision = "bf16" if fabric.strategy.precision.precision == "bf16-mixed" else "fp32"
-    restorer = Restorer(method, config, network, device=str(fabric.device), precision=precision, tile=tile)
+    device = "mps" if fabric.device.type == "mps" else str(fabric.device)  # there is one, which Fabric numbers
+    restorer = Restorer(method, config, network, device=device, precision=precision, tile=tile)
 
     def predict(batch: Batch) -> Prediction:
         picture = batch.input[0].permute(1, 2, 0).cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,9 @@ from typing import Any, Literal
 from restorekit.errors import CardError, UnknownNameError, UsageError
 from restorekit.methods import Method, get_method
 from restorekit.settings import from_table, read_toml, to_table
+
+_NO_FILE = re.compile(r'[\\/:*?"<>|\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
+"""What no name of a file holds on Windows, and the names that are devices there: cards travel."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Card:
     scores: tuple[Score, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name or self.name != Path(self.name).name or self.name.startswith("."):
+        if not self.name or self.name.startswith(".") or _NO_FILE.search(self.name):
             raise ValueError(f"name {self.name!r} cannot name a file")
         if not self.tasks:
             raise ValueError("tasks names no task")

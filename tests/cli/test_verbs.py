@@ -82,7 +82,9 @@ def test_what_was_taken_away_is_known_of_models_that_give_the_answer_alone(run: 
 def test_maps_a_model_does_not_have_are_refused(run: Run, photo: Path, card: Path) -> None:
     result = run("deblur", "-m", card, photo, "--reflection", "layer.png")
     assert result.exit_code == 2
-    assert "the method multi-output gives no reflection. Besides the image it gives candidates (heads) and spread" in result.stderr
+    assert (
+        "the method multi-output gives no reflection. Besides the image it gives candidates (heads) and spread" in result.stderr
+    )
     assert not Path("photo-deblurred.png").exists()
 
 

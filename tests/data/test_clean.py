@@ -32,6 +32,15 @@ def test_images_are_found_in_order_and_in_sub_folders(folder: Path) -> None:
     assert find_images([folder / "a.png"]) == [folder / "a.png"]
 
 
+def test_hidden_images_are_found_only_by_name(folder: Path) -> None:
+    hidden = folder / ".ipynb_checkpoints" / "a-checkpoint.png"
+    hidden.parent.mkdir()
+    hidden.write_bytes((folder / "a.png").read_bytes())
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7")
+    assert [path.name for path in find_images([folder])] == ["a.png", "c_soft.png", "grey.png", "b.png"]
+    assert find_images([hidden.parent]) == find_images([hidden]) == [hidden]
+
+
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         find_images([tmp_path / "none"])

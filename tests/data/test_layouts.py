@@ -69,6 +69,28 @@ def test_a_list_decides_where_there_is_one(tmp_path: Path) -> None:
         LAYOUTS["realblur-j"].pairs(tmp_path, "train")
 
 
+def test_what_a_list_names_and_is_not_there_is_told(tmp_path: Path) -> None:
+    folder = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene001"
+    make(tmp_path, f"{folder}/gt/gt_1.png", f"{folder}/blur/blur_1.png", f"{folder}/gt/gt_2.png", f"{folder}/blur/blur_4.png")
+    lines = [f"{folder}/gt/gt_{i}.png {folder}/blur/blur_{i}.png\n" for i in (1, 2, 3, 4)]
+    (tmp_path / "RealBlur_J_train_list.txt").write_text("".join(lines))
+    found, problems = LAYOUTS["realblur-j"].find(tmp_path, "train")
+    assert names(tmp_path, found) == [(f"{folder}/blur/blur_1.png", f"{folder}/gt/gt_1.png")]
+    assert problems == [
+        f"{tmp_path}/{folder}/blur/blur_4.png has no partner {tmp_path}/{folder}/gt/gt_4.png",
+        *(
+            f"{tmp_path}/{folder}/blur/blur_{i}.png is not there, though {tmp_path}/RealBlur_J_train_list.txt names it"
+            for i in (2, 3)
+        ),
+    ]
+
+
+def test_hidden_files_are_no_part_of_a_data_set(tmp_path: Path) -> None:
+    make(tmp_path, "input/a.png", "target/a.png", "input/.a.png", "input/.ipynb_checkpoints/b.png", ".Trash/input/c.png")
+    found, problems = LAYOUTS["folders"].find(tmp_path, "train")
+    assert names(tmp_path, found) == [("input/a.png", "target/a.png")] and problems == []
+
+
 def test_splits_have_the_names_the_data_set_gives_them(tmp_path: Path) -> None:
     make(tmp_path, "test_a/data/0_rain.png", "test_a/gt/0_clean.png", "val/val_blur/000/1.png", "val/val_sharp/000/1.png")
     assert len(LAYOUTS["raindrop"].pairs(tmp_path, "test")) == 1

@@ -111,6 +111,18 @@ def test_depth_is_paired_by_name_and_has_a_unit(tmp_path: Path) -> None:
     assert data[0].input.shape == (1, 3, 40, 60) and data[0].target.unique().tolist() == [pytest.approx(2.5)]
 
 
+def test_hidden_files_are_neither_frames_nor_depth(tmp_path: Path) -> None:
+    for inside in ("frames", "frames/.ipynb_checkpoints", "depth", "2011_09_26/2011_09_26_drive_0001_sync/image_02/data"):
+        frames(tmp_path / inside)
+    for place in (tmp_path / "frames", tmp_path / "depth", *tmp_path.glob("2011*/*/*/*")):
+        (place / "._003.png").write_bytes(b"no image")
+    (clip,) = load_clips(tmp_path / "frames", (40, 60))
+    assert len(clip.frames) == 5
+    assert DepthSet(tmp_path).names == ["000", "001", "002", "003", "004"]
+    frames(tmp_path / "._2011_09_26" / "2011_09_26_drive_0001_sync" / "image_02" / "data")
+    assert len(load_clips(tmp_path, (40, 60), layout="kitti")) == 1
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         load_clips(tmp_path / "none", (32, 32))

@@ -25,7 +25,7 @@ dec_blk_nums = [1]
 n_heads = 2
 [data]
 clean = ["{folder}"]
-validation = ["{folder}"]
+validation = ["{held_back}"]
 [degradation]
 margin = 6
 length = [2, 6]
@@ -44,14 +44,16 @@ samples = 1
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
-    folder = tmp_path / "photos"
+    folder, held_back = tmp_path / "photos", tmp_path / "held-back"
     folder.mkdir()
+    held_back.mkdir()
     rng = np.random.default_rng(0)
     for index in range(2):
         coarse = PIL.Image.fromarray(rng.integers(0, 256, (18, 20, 3), dtype=np.uint8))
-        coarse.resize((80, 72), PIL.Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+        for place in (folder, held_back):
+            coarse.resize((80, 72), PIL.Image.Resampling.BICUBIC).save(place / f"{index}.png")
     path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE.format(folder=folder))
+    path.write_text(RECIPE.format(folder=folder, held_back=held_back))
     return load_recipe(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,41 @@ def test_what_is_trained_on_and_validated_on_is_told(tmp_path: Path) -> None:
     told: list[str] = []
     load_data(recipe, torch.device("cpu"), told.append)
     assert told == ["2 of the 2 pairs that are validated on are trained on too: scores will be too good"]
+
+
+def test_clean_photographs_trained_on_and_validated_on_are_told(tmp_path: Path) -> None:
+    """By what links point to; those too small to be trained on are not."""
+    for number, side in enumerate((64, 64, 64, 32)):
+        picture(tmp_path / "clean" / f"{number}.png", side)
+    (tmp_path / "val").mkdir()
+    for name in ("1", "3"):
+        (tmp_path / "val" / f"{name}.png").symlink_to(tmp_path / "clean" / f"{name}.png")
+    picture(tmp_path / "val" / "9.png")
+    told = noted(clean=[str(tmp_path / "clean")], validation=[str(tmp_path / "val")])
+    assert told == ["1 of the 3 photographs that are validated on are trained on too: scores will be too good"]
+    picture(tmp_path / "else" / "1.png")
+    assert noted(clean=[str(tmp_path / "clean")], validation=[str(tmp_path / "else")]) == []
+
+
+def test_settings_that_mean_nothing_for_pairs_are_told(tmp_path: Path) -> None:
+    for side in ("input", "target"):
+        picture(tmp_path / side / "1.png")
+    picture(tmp_path / "clean" / "1.png")
+    data, iso = {"pairs": [str(tmp_path)], "cloth": 0.1, "degradation": "noise"}, {"iso": [100, 200]}
+    assert noted(iso, **data) == [
+        "Pairs are taken as they are, and data.cloth, data.degradation and [degradation] mean nothing for them"
+    ]
+    assert noted(iso, **data, validation=[str(tmp_path / "clean")]) == [
+        "Pairs are taken as they are, and data.cloth means nothing for them"
+    ]
+    assert noted(pairs=[str(tmp_path)]) == []
+
+
+def noted(settings: Mapping[str, object] | None = None, /, **data: object) -> list[str]:
+    table = {"name": "x", "method": "multi-output", "data": data, "degradation": settings or {}, "train": {"steps": 1}}
+    told: list[str] = []
+    load_data(from_table(Recipe, table, "test"), torch.device("cpu"), told.append)
+    return told
 
 
 def test_pairs_for_a_method_that_needs_kernels_are_refused_before_they_are_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -89,6 +90,61 @@ def test_damaged_checkpoints_are_refused(recipe: Recipe, tmp_path: Path) -> None
         load(path, recipe)
 
 
+@pytest.mark.parametrize(
+    ("made", "problem"),
+    [
+        (b"", "cannot be read as a checkpoint: it is empty"),
+        (b"PK" * 200, "cannot be read as a checkpoint: "),
+        (b"nothing of the kind", "cannot be read as a checkpoint: "),
+        ({"a": 1}, "is not a checkpoint of a training"),
+        ([1], "is not a checkpoint of a training"),
+        ({"recipe": 5, "progress": {}}, "is not a checkpoint of a training"),
+        ({"recipe": {}, "progress": {"stp": 5}}, "is not a checkpoint of a training"),
+    ],
+)
+def test_what_is_no_checkpoint_is_told_in_a_line_that_names_the_newest_kept(
+    recipe: Recipe, tmp_path: Path, made: object, problem: str
+) -> None:
+    path = tmp_path / "last.pt"
+    if isinstance(made, bytes):
+        path.write_bytes(made)
+    else:
+        torch.save(made, path)
+    with pytest.raises(CheckpointError) as error:
+        load(path, recipe)
+    assert error.value.problem.startswith(f"{path} {problem}") and error.value.remedy == "Start again with --fresh"
+    assert "\n" not in str(error.value) and len(error.value.problem) < len(str(path)) + 200
+    for step in (6, 10):
+        (tmp_path / f"step-{step:08}.pt").touch()
+    with pytest.raises(CheckpointError, match=r"Copy .*step-00000010\.pt over it, or start again with --fresh"):
+        load(path, recipe)
+
+
+def test_states_of_another_kind_are_told_in_a_line(recipe: Recipe, tmp_path: Path) -> None:
+    for states in ({"network": 3}, {"network": {"w": torch.ones(2)}}, {}):
+        save(tmp_path / "run" / "checkpoints" / "last.pt", recipe, Progress(3), states)
+        with pytest.raises(CheckpointError, match=r"last\.pt does not fit the recipe: .*--fresh") as error:
+            train(recipe, tmp_path / "run")
+        assert "\n" not in str(error.value)
+
+
+def test_two_that_write_one_checkpoint_do_not_mix(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, whole = tmp_path / "last.pt", torch.save
+
+    def in_between(states: dict[str, object], file: BinaryIO) -> None:
+        monkeypatch.setattr(torch, "save", whole)
+        file.write(b"half")
+        save(path, recipe, Progress(4), {"w": torch.zeros(3)})
+        file.seek(0)
+        whole(states, file)
+
+    monkeypatch.setattr(torch, "save", in_between)
+    save(path, recipe, Progress(3), {"w": torch.ones(3)})
+    progress, states = load(path, recipe)
+    assert progress.step == 3 and torch.equal(states["w"], torch.ones(3))
+    assert [file.name for file in tmp_path.glob("*last*")] == ["last.pt"]
+
+
 def fail_as_torch(*_: object) -> None:
     raise RuntimeError("basic_ios::clear: iostream error")
 
@@ -117,10 +173,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
 @pytest.mark.parametrize("numbers", [2, 3_000_000])
 def test_a_full_disk_is_told(recipe: Recipe, tmp_path: Path, numbers: int) -> None:
-    (tmp_path / "last.tmp").symlink_to("/dev/full")
-    with pytest.raises(CheckpointError, match=r"last\.pt cannot be written: the disk may be full"):
+    (tmp_path / "last.pt").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be written: .*\. Make room and start it again"):
         save(tmp_path / "last.pt", recipe, Progress(4), {"w": torch.zeros(numbers)})
-    assert not (tmp_path / "last.tmp").is_symlink() and not (tmp_path / "last.pt").exists()
 
 
 def test_a_disk_that_fills_up_elsewhere_is_told(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

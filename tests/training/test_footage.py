@@ -49,6 +49,12 @@ def test_motion_decides_how_far_frames_lie_apart(tmp_path: Path) -> None:
     assert survey(tmp_path).frames == 6  # the first of the folders
 
 
+def test_hidden_files_are_no_frames(tmp_path: Path) -> None:
+    (frames(tmp_path / "seen", 0.8) / "._0.png").write_bytes(b"no image")
+    frames(tmp_path / ".ipynb_checkpoints", 0.8, 9)
+    assert survey(tmp_path).frames == survey(tmp_path / "seen").frames == 6
+
+
 def test_repeated_frames_do_not_count_as_motion(tmp_path: Path) -> None:
     """Shown twice each, frames move as fast as before, not half as fast, and one to the next is still near enough."""
     once, twice = frames(tmp_path / "once", 0.8), tmp_path / "twice"

@@ -8,7 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from restorekit.cli.verbs import VERBS
 from restorekit.errors import SettingError, UnknownNameError, UsageError
+from restorekit.methods import get_method, list_methods
 from restorekit.methods.multi_output import MultiOutputConfig
 from restorekit.metrics import ssim
 from restorekit.training import load_recipe
@@ -102,6 +104,13 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
         ("train.warmup=-3", "warmup, hold, period and patience must not be negative"),
         ("train.patience=-1", "warmup, hold, period and patience must not be negative"),
         ("data.memory=nan", "memory, held_back and corridors must not be negative"),
+        ("name=a/b", r"mine\.toml: name 'a/b' cannot name a file"),
+        ('card.default_for=["denoise"]', r"mine\.toml: default_for names denoise, which tasks does not"),
+        ('card.tasks=["debblur"]', r"unknown task 'debblur' in .*mine\.toml card tasks\. Did you mean 'deblur'"),
+        ("degradation.lenght=[1, 2]", r"unknown key 'lenght' in \[degradation\]\. Did you mean 'length'"),
+        ('data.clean=[]; data.pairs=["a"]; degradation.bogus=1', r"unknown key 'bogus' in \[degradation\]"),
+        ("train.init=run/last.pt", r"run/last\.pt holds weights but is not a model card\. Name the card that goes with it"),
+        ("train.init=run/t.safetensors", "holds weights but is not a model card"),
         ("nonsense", "not of the form key=value"),
         ("train.steps.more=1", "is a value, not a section"),
     ],
@@ -109,6 +118,17 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
 def test_what_does_not_fit_is_named(recipe: Path, assignment: str, message: str) -> None:
     with pytest.raises((SettingError, UnknownNameError), match=message):
         load_recipe(recipe, assignment.split("; "))
+
+
+def test_a_card_may_be_for_what_any_method_does(recipe: Path) -> None:
+    loaded = load_recipe(recipe, ['card.tasks=["denoise", "dereflect"]', 'card.default_for=["denoise"]', "name=mine.v2"])
+    card = loaded.to_card()
+    assert (card.name, card.config["width"]) == ("mine.v2", 4)
+    assert card.tasks == ("denoise", "dereflect") and card.default_for == ("denoise",)
+
+
+def test_every_verb_is_a_task_that_recipes_may_name() -> None:
+    assert VERBS.keys() == {task for method in list_methods() for task in get_method(method).tasks}
 
 
 def test_what_is_validated_is_at_least_as_large_as_scores_need(recipe: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from restorekit.methods import Batch, get_method
 from restorekit.methods.multi_output import METHOD
 from restorekit.training import Recipe, load_recipe, train, validation
 from restorekit.training.sources import load_data
-from restorekit.training.validation import validate
+from restorekit.training.validation import in_tiles_of, validate
 from restorekit.zoo import load_card
 from tests.tiny import OTHERS
 from tests.training.conftest import columns
@@ -125,3 +126,17 @@ def test_held_back_losses_are_weighted_as_those_of_the_step_and_drawn_the_same()
     assert early["invariance"] == 0 < later["invariance"]
     for name in ("self", "invariance"):
         assert later[name] == pytest.approx(0.5 * last[name])
+
+
+def test_tiles_run_on_the_apple_gpu_that_fabric_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def restorer(*arguments: Any, device: str, **options: Any) -> None:
+        asked.append(device)
+
+    monkeypatch.setattr("restorekit.inference.Restorer", restorer)
+    for device in ("mps:0", "cuda:1", "cpu"):
+        precision = SimpleNamespace(precision=SimpleNamespace(precision="32-true"))
+        fabric: Any = SimpleNamespace(device=torch.device(device), strategy=precision)
+        in_tiles_of(fabric, get_method("multi-output"), None, torch.nn.Identity(), 64)
+    assert asked == ["mps", "cuda:1", "cpu"]

@@ -120,3 +120,16 @@ def test_card_errors_are_not_usage_errors(tmp_path: Path) -> None:
         read_card(write(tmp_path, MINIMAL + "[config]\nwidht = 8\n"))
     assert caught.value.exit_code == 1
     assert not isinstance(caught.value, UnknownNameError)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".mine", "a/b", "a\\b", "my:model", "mine.", "mine ", "con", "NUL.v2", "Com1", "a\nb", "a?"]
+)
+def test_names_that_are_no_file_on_some_system(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a file"):
+        Card(name=name, method="multi-output", tasks=("deblur",), config={})
+
+
+def test_names_with_dots_blanks_and_accents_are_fine() -> None:
+    for name in ("v1.2", "my model", "é-compact", "console", "com10"):
+        assert Card(name=name, method="multi-output", tasks=("deblur",), config={}).name == name
