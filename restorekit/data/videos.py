@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as tv
@@ -19,6 +18,7 @@ from restorekit.data.held_back import HeldBack
 from restorekit.data.streams import TRAINING
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
+from restorekit.images.depth_maps import read_depth
 from restorekit.methods import Batch
 from restorekit.methods.dcpi_depth.geometry import invert_pose
 from restorekit.metrics import depth_scores
@@ -165,14 +165,15 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 class DepthSet:
     """Frames with their true depth, to validate on: a folder with ``frames`` and ``depth``, paired by name.
 
-    Depth maps are 16-bit grey images, 0 where nothing is known. A frame without one is passed over.
+    Depth maps are 16-bit grey images, or of floats in metres, 0 where nothing is known. A frame without one is passed over.
 
     Args:
         folder: where they lie.
-        unit: length of one step of a depth map's values.
+        unit: metres of one step of a depth map's integers.
 
     Raises:
         DataError: if no frame has a depth map.
+        ImageError: here and later, for what is no depth map; see :func:`restorekit.images.depth_maps.read_depth`.
     """
 
     truth: ClassVar[Literal["depth"]] = "depth"
@@ -189,7 +190,7 @@ class DepthSet:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Batch:
-        """The frame ``(1, 3, H, W)`` in [0, 1] and its depth ``(1, 1, H, W)`` in units of ``unit``'s."""
+        """The frame ``(1, 3, H, W)`` in [0, 1] and its depth ``(1, 1, H, W)`` in metres."""
         frame, depth = self.pairs[index]
         return Batch(load_rgb(frame)[None].float() / 255, self._depth(depth)[None, None], {})
 
@@ -199,4 +200,4 @@ class DepthSet:
         return bool(depth_scores(torch.ones_like(values), values).count > 0)
 
     def _depth(self, path: Path) -> Tensor:
-        return torch.from_numpy(images.read(path, any_floats=True).pixels[..., 0].astype(np.float32)) * self.unit
+        return torch.from_numpy(read_depth(path, 1 / self.unit))

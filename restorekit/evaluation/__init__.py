@@ -3,7 +3,7 @@
 from restorekit.evaluation.alignment import Alignment
 from restorekit.evaluation.baselines import BASELINES, apply_baseline
 from restorekit.evaluation.bootstrap import Difference, paired_difference
-from restorekit.evaluation.depth import evaluate_depth, read_depth
+from restorekit.evaluation.depth import evaluate_depth
 from restorekit.evaluation.gallery import Exhibit, Gallery, Policy, Showcase
 from restorekit.evaluation.measures import METRICS, Metric, Scale, get_metric, scale_of
 from restorekit.evaluation.page import comparison_page, report_page, write_text
@@ -32,6 +32,7 @@ from restorekit.evaluation.subjects import (
     from_contest,
     from_restorer,
 )
+from restorekit.images.depth_maps import read_depth
 
 __all__ = [
     "BASELINES",

@@ -83,7 +83,8 @@ class Prediction:
 @dataclass(frozen=True)
 class Batch:
     """Training examples: ``input`` and ``target`` are ``(B, 3, H, W)``, RGB in [0, 1]; ``extras`` holds what else a method
-    needs (a PSF).
+    needs (a PSF), and while training ``step``, how far it is, for terms that begin late. In a validation by losses there is
+    ``draw`` too, the number of the batch, by which an objective that draws lots draws the same each time.
     """
 
     input: Tensor
@@ -94,6 +95,13 @@ class Batch:
 class Objective(Protocol):
     """How a method is taught: called with the network (perhaps compiled or wrapped) and a batch, it gives named losses to be
     summed.
+
+    An objective may have these besides, which training looks for:
+
+    - ``prepare(network)``: called once with a fresh network, before the first step;
+    - ``discriminator``, a module, or None, that learns beside the network, and ``discriminator_loss(network, batch,
+      discriminator, *, keep)``, its named losses;
+    - ``self_supervised``: True if it looks at no clean side.
     """
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]: ...

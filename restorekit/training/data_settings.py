@@ -77,7 +77,7 @@ class DataSettings:
         validation: folders of clean photographs to validate on, degraded by the same degradation.
         validation_pairs: data sets of pairs to validate on.
         validation_depth: folders with ``frames`` and ``depth`` to validate on.
-        depth_unit: length of one step of those depth maps' values.
+        depth_unit: metres of one step of those depth maps' integers.
         augment: crops of clean photographs and of pairs lie in one of the eight ways a square can: mirrored, upside down, turned.
         halve: file-name patterns of clean photographs to reduce to half size first.
         pyramid: cut crops from half-size copies of clean photographs as well.

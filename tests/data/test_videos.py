@@ -12,7 +12,7 @@ import torch
 from restorekit.data.camera import FOCAL
 from restorekit.data.clips import load_clips
 from restorekit.data.videos import DepthSet, VideoTriplets
-from restorekit.errors import DataError, UnknownNameError
+from restorekit.errors import DataError, ImageError, UnknownNameError
 
 
 def frames(folder: Path, count: int = 5, size: tuple[int, int] = (40, 60)) -> Path:
@@ -109,6 +109,16 @@ def test_depth_is_paired_by_name_and_has_a_unit(tmp_path: Path) -> None:
     data = DepthSet(tmp_path)
     assert len(data) == 1 and data.names == ["003"]
     assert data[0].input.shape == (1, 3, 40, 60) and data[0].target.unique().tolist() == [pytest.approx(2.5)]
+    assert DepthSet(tmp_path, 1 / 256)[0].target.unique().tolist() == [pytest.approx(2500 / 256)]
+
+
+@pytest.mark.parametrize(("shape", "why"), [((40, 60, 3), "has colours"), ((40, 60), "has 8 bits")])
+def test_a_picture_of_depths_is_no_depth_map(tmp_path: Path, shape: tuple[int, ...], why: str) -> None:
+    frames(tmp_path / "frames")
+    (tmp_path / "depth").mkdir()
+    PIL.Image.fromarray(np.full(shape, 25, np.uint8)).save(tmp_path / "depth" / "003.png")
+    with pytest.raises(ImageError, match=rf"003\.png {why}"):
+        DepthSet(tmp_path).tells(0)
 
 
 def test_hidden_files_are_neither_frames_nor_depth(tmp_path: Path) -> None:
