@@ -265,7 +265,7 @@ class Restorer:
             return Restoration(
                 _another(picture, picture.pixels.copy()), (), None, self._report(None, perf_counter() - started, notes)
             )
-        taken = {self._takes_away} & set(maps) - self._own_extras
+        taken = {name for name in maps if name == self._takes_away and name not in self._own_extras}
         canvas = Canvas(picture, strength or 1.0, candidates, spread, set(maps) - taken)
         with self._lock:
             plan = self._engine.fill(canvas, progress or _ignore, note, extras)
