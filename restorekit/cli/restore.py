@@ -148,7 +148,7 @@ def _restoring(task: str | None) -> Callable[..., None]:
     ) -> None:
         restore(task, inputs, outputs, choice, adapt, engine, report)
 
-    return run_adaptable if task is not None and VERBS[task].learner else run
+    return run_adaptable if task is not None and VERBS[task].adapts else run
 
 
 def restore(

@@ -20,17 +20,17 @@ class Verb:
     Attributes:
         help: its help.
         suffix: what a result is called beside its input: ``"deblurred"`` makes ``photo-deblurred.jpg``.
-        learner: the method that can be taught on the very inputs, for ``--adapt``; empty where there is none.
+        adapts: whether models can be taught on the very inputs, with ``--adapt``.
     """
 
     help: str
     suffix: str
-    learner: str = ""
+    adapts: bool = False
 
 
 VERBS = {
     "deblur": Verb("Sharpen photographs blurred by a moving camera or moving things.", "deblurred"),
-    "denoise": Verb("Take the noise out of photographs; with --adapt, learn it from them first.", "denoised", learner="cbsn"),
+    "denoise": Verb("Take the noise out of photographs; with --adapt, learn it from them first.", "denoised", adapts=True),
     "weather": Verb("Take rain, snow, haze or drops off photographs, whatever it is.", "cleared"),
     "derain": Verb("Take rain off photographs.", "derained"),
     "desnow": Verb("Take snow off photographs.", "desnowed"),
@@ -40,7 +40,7 @@ VERBS = {
     "depth": Verb(
         "See how near things are in photographs and videos; with --adapt, learn it from a video first.",
         "depth",
-        learner="dcpi-depth",
+        adapts=True,
     ),
 }
 """By name, in the order of ``restorekit --help``."""
@@ -67,6 +67,7 @@ def choose_card(
         UsageError: if the one that was named is for another task, or a fresh one is asked for by its quality.
         CardError: for one without weights.
     """
+    from restorekit.methods import self_taught
     from restorekit.zoo import default_card, load_card
 
     if name is None and task is None:
@@ -76,7 +77,7 @@ def choose_card(
         raise UsageError(problem, "Leave one of them out")
     if name is None and task is not None and not fresh:
         return _default(task, lambda task: default_card(task, quality.value if quality else "", inputs))
-    card = load_card(name or f"{VERBS[task or ''].learner}-compact")
+    card = load_card(name or f"{self_taught(task or '')[0]}-compact")
     if card.is_template and not fresh:
         card.weights_path()  # says what to do
     if task is not None and task not in card.tasks:
@@ -123,6 +124,6 @@ def _default(task: str, find: Callable[[str], Card]) -> Card:
     try:
         return find(task)
     except CardError as error:
-        if not VERBS[task].learner:
+        if not VERBS[task].adapts:
             raise
         raise CardError(error.problem, f"{error.remedy}. Or learn from the inputs alone with --adapt --from-scratch") from None

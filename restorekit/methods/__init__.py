@@ -8,10 +8,11 @@ from functools import cache
 from typing import Any
 
 from restorekit.errors import UnknownNameError
-from restorekit.methods.base import Batch, Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.methods.base import Batch, Lesson, Maps, Method, Objective, Paper, Prediction, Tiling
 
 __all__ = [
     "Batch",
+    "Lesson",
     "Maps",
     "Method",
     "Objective",
@@ -20,6 +21,7 @@ __all__ = [
     "Tiling",
     "get_method",
     "list_methods",
+    "self_taught",
 ]
 
 
@@ -41,3 +43,8 @@ def get_method(name: str, where: str = "") -> Method[Any]:
         return _registry()[name]
     except KeyError:
         raise UnknownNameError("method", name, list_methods(), where) from None
+
+
+def self_taught(task: str) -> list[str]:
+    """The names of the methods that learn a task from the inputs alone, see :attr:`Method.alone`; empty where none does."""
+    return [name for name in list_methods() if task in get_method(name).alone]

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from restorekit.errors import SettingError
 
@@ -92,19 +92,66 @@ class Batch:
     extras: Mapping[str, Tensor]
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """How a method is taught: called with the network (perhaps compiled or wrapped) and a batch, it gives named losses to be
     summed.
 
-    An objective may have these besides, which training looks for:
-
-    - ``prepare(network)``: called once with a fresh network, before the first step;
-    - ``discriminator``, a module, or None, that learns beside the network, and ``discriminator_loss(network, batch,
-      discriminator, *, keep)``, its named losses;
-    - ``self_supervised``: True if it looks at no clean side.
+    Attributes:
+        self_supervised: whether it looks at no clean side.
+        discriminator: what learns beside the network; None, as by default, where nothing does.
     """
 
+    self_supervised: bool = False
+    discriminator: nn.Module | None = None
+
+    @abstractmethod
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]: ...
+
+    def prepare(self, network: Any) -> None:  # noqa: B027 - a hook, which few methods need
+        """Called once with a fresh network, before the first step; by default nothing."""
+
+    def discriminator_loss(
+        self, network: nn.Module, batch: Batch, discriminator: nn.Module | None = None, *, keep: bool = True
+    ) -> dict[str, Tensor]:
+        """The named losses of :attr:`discriminator`, called before the network's own of the same batch; empty while it takes no
+        part.
+
+        Args:
+            network: perhaps compiled or wrapped.
+            batch: as it is called with.
+            discriminator: what to call in place of its own, for several processes.
+            keep: whether what the network gave may be kept for its own losses, which are asked for next.
+        """
+        return {}
+
+    def appraise(self, network: nn.Module, batch: Batch) -> dict[str, float]:
+        """What a network that has learnt, in eval mode, makes of a batch, by name: whether there was anything to learn from.
+        Empty, as by default, where the method cannot tell.
+        """
+        return {}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How a network goes on learning from the very images or videos it is to restore, which have no truth.
+
+    Attributes:
+        learning_rate: the peak.
+        objective: settings of the loss.
+        crop: side in pixels of the crops it is shown, at most; of frames, which it sees whole, how wide they are.
+        multiple: crops have sides that are multiples of this.
+        config: what differs from the network's configuration while it learns.
+        rates: factors of the learning rate for parts of the network, by how the names of their weights begin.
+        finds_flow: whether optical flow, and the motion that follows from it, is to be found for it in videos.
+    """
+
+    learning_rate: float
+    objective: Mapping[str, Any]
+    crop: int
+    multiple: int = 1
+    config: Mapping[str, Any] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    finds_flow: bool = False
 
 
 class Method(ABC, Generic[ConfigT]):
@@ -120,6 +167,8 @@ class Method(ABC, Generic[ConfigT]):
         parts: what else is in a network and can be exported by itself, by name, and which images each part takes, for example
             ``{"pose": ("first", "second")}``.
         views: of how many mirror images ``--quality best`` takes the mean; 2 where a picture upside down means something else.
+        alone: the verbs among its tasks that even a fresh network can learn from the inputs alone, see :meth:`lesson`.
+        with_truth: settings of the loss for pictures whose truth is known, where the loss does without by default.
     """
 
     name: ClassVar[str]
@@ -130,6 +179,8 @@ class Method(ABC, Generic[ConfigT]):
     extra_inputs: ClassVar[tuple[str, ...]] = ()
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     views: ClassVar[int] = 4
+    alone: ClassVar[tuple[str, ...]] = ()
+    with_truth: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def build(self, config: ConfigT) -> nn.Module:
@@ -156,6 +207,17 @@ class Method(ABC, Generic[ConfigT]):
     @abstractmethod
     def objective(self, config: ConfigT, settings: Mapping[str, Any]) -> Objective:
         """The loss, with the recipe's ``[objective]`` table as settings."""
+
+    def lesson(self, config: ConfigT, steps: int, *, fresh: bool, frame: tuple[int, int] = (0, 0)) -> Lesson | None:
+        """How ``--adapt`` teaches a network on the inputs themselves; None, as by default, where that needs some truth.
+
+        Args:
+            config: of the network.
+            steps: optimiser steps at most.
+            fresh: whether it begins with fresh weights; else with those that it has learnt already.
+            frame: rows and columns of the frames of a video.
+        """
+        return None
 
     @abstractmethod
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> ConfigT:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from restorekit import images
 from restorekit.errors import UsageError
-from restorekit.methods.dcpi_depth import DcpiDepthConfig
-from restorekit.methods.dcpi_depth.fitting import fitted_size
-from restorekit.settings import to_table
+from restorekit.methods import Lesson, self_taught
 from restorekit.training.data_settings import DataSettings, VideoFolder
 from restorekit.training.footage import Footage
 from restorekit.training.recipe import CardSettings, Recipe, ReportSettings, TrainSettings, load_recipe, shipped_recipes
 from restorekit.zoo import Card
 
-_STRIDES = 10
-"""Crops for ``cbsn`` are multiples of both its strides, 5 and 2."""
-_CROP = 240
-"""Side of crops in pixels: the sub-images of the blind pass are a fifth of that, and must hold what a network sees."""
 _RENOISED_CROP = 80
-"""Side of crops that no blind pass sees, of photographs at half size."""
+"""Side of crops of photographs at half size."""
+_MULTIPLE = 10
+"""Their sides are multiples of this."""
+_SMALLEST = 30
+"""Side of the smallest crop that teaches anything."""
 _PATIENCE = 6
 """Validations, twenty to a run, without anything better that end it."""
 
@@ -30,19 +27,16 @@ _PATIENCE = 6
 def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh: bool = False, seed: int = 0) -> Recipe:
     """A recipe that teaches a denoiser on ``photographs``, noisy as they are.
 
-    A network that was taught on clean pictures, as all are but those of ``cbsn`` without ``skip``, would forget what those taught
-    it under C-BSN's loss. It learns from its own answers, reduced, with the photographs' noise on them
-    (:mod:`restorekit.data.renoised`); such pairs that are held back tell when to stop.
-
-    For ``cbsn`` otherwise it is the paper's loss. From taught weights on all terms count at once and the rate is low; a fresh
-    network needs the ramp, and a high rate. Crops that are held back tell by L_blind, which cannot be cheated, when to stop, and
-    whether the card's weights are beaten at all.
+    A method that can learn from them alone does, see :meth:`~restorekit.methods.Method.lesson`: crops that are held back tell by
+    its loss when to stop, and whether the card's weights are beaten at all. Any other network was taught on clean pictures, and
+    learns from its own answers, reduced, with the photographs' noise on them (:mod:`restorekit.data.renoised`); such pairs that
+    are held back tell when to stop.
 
     Args:
         card: whose weights, or for ``fresh`` whose configuration, to begin with.
         photographs: files.
         steps: optimiser steps at most.
-        fresh: begin with fresh weights, which only ``cbsn`` can.
+        fresh: begin with fresh weights, which only a method can that learns from noisy photographs alone.
         seed: fixes the crops.
 
     Raises:
@@ -51,11 +45,14 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
     """
     if "denoise" not in card.tasks:
         raise UsageError(f"'{card.name}' is for {' and '.join(card.tasks)}, not for noise", "Use a model for denoise")
-    if fresh and card.method != "cbsn":
-        raise UsageError(f"'{card.name}' cannot begin afresh: {card.method} needs clean photographs for that", "Use a cbsn model")
-    renoised = not fresh and (card.method != "cbsn" or bool(card.config.get("skip")))
+    lesson = _lesson("denoise", card, steps, fresh)
+    renoised = lesson is None
+    if fresh and renoised:
+        raise UsageError(
+            f"'{card.name}' cannot begin afresh: {card.method} needs clean photographs for that", _use_one_of("denoise")
+        )
+    lesson = lesson or Lesson(3e-4, _with_truth(card), _RENOISED_CROP, _MULTIPLE)
     model = str(card.path or card.name)
-    rate = 1e-3 if fresh else 3e-4 if renoised else 1e-4
     every = max(steps // 20, 1)
     return Recipe(
         name=f"{card.name}-adapted",
@@ -64,10 +61,10 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
         train=TrainSettings(
             steps=steps,
             batch=4,
-            patch=_crop_side(photographs, 2, _RENOISED_CROP) if renoised else _crop_side(photographs, 1, _CROP),
+            patch=_crop_side(photographs, 2 if renoised else 1, lesson),
             optimiser="adam",
-            learning_rate=rate,
-            final_learning_rate=rate / 10,
+            learning_rate=lesson.learning_rate,
+            final_learning_rate=lesson.learning_rate / 10,
             weight_decay=0.0,
             betas=(0.9, 0.999),
             clip=1.0,
@@ -76,8 +73,8 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
             precision="fp32",
             init="" if fresh else model,
         ),
-        config=dict(card.config),
-        objective=_with_truth(card) if renoised else {"ramp": round(0.4 * steps) if fresh else 0},
+        config={**card.config, **lesson.config},
+        objective=dict(lesson.objective),
         report=ReportSettings(
             log_every=max(steps // 100, 1),
             validate_every=every,
@@ -106,14 +103,11 @@ def adapt_to_video(
     fresh: bool = False,
     seed: int = 0,
 ) -> Recipe:
-    """A recipe that teaches ``dcpi-depth`` on videos, without any depth (the specification's section 9.3).
+    """A recipe that teaches depth on videos, without any depth, as the card's method says (:meth:`Method.lesson`).
 
-    Frames are seen in the video's own aspect, if the card's network keeps it. A card without a pose network gets a light one,
-    which has to learn faster than depth, whose weights are taught already. Optical flow is that of the card's network, or else
-    found by dense inverse search, and then motion is found from it; of frames twice as far apart, too, for the parallax. The
-    terms that compare with flow alone begin after a fifth of the steps. Normalisation keeps the card's
-    statistics, as batches are small. Found flow is too rough for its derivatives to mean anything, so differential property
-    correlation is left out with it. Triplets that are held back tell by the photometric error when to stop.
+    Flow that has to be found is found by dense inverse search, and motion from it; of frames twice as far apart, too, for the
+    parallax. Normalisation keeps the card's statistics, as batches are small. Triplets that are held back tell by the
+    photometric error when to stop.
 
     Args:
         card: whose weights, or for ``fresh`` whose configuration, to begin with.
@@ -127,15 +121,10 @@ def adapt_to_video(
     Raises:
         UsageError: if the card is not of a method that learns from videos.
     """
-    config = card.parsed_config()
-    if not isinstance(config, DcpiDepthConfig):
-        raise UsageError(f"'{card.name}' cannot be adapted: {card.method} does not learn from video", "Use a dcpi-depth model")
-    height, width = config.height, config.width
-    if config.keep_aspect:
-        height, width = fitted_size(footage.size, (height, width))
-    new_pose, found_flow = config.pose == "none", config.flow == "none"
-    rate = 5e-4 if fresh or new_pose else 1e-4
-    slower = 0.1 if new_pose else 0.3
+    lesson = _lesson("depth", card, steps, fresh, footage.size)
+    if lesson is None:
+        raise UsageError(f"'{card.name}' cannot be adapted: {card.method} does not learn from video", _use_one_of("depth"))
+    found_flow = lesson.finds_flow
     every = max(steps // 20, 1)
     return Recipe(
         name=f"{card.name}-adapted",
@@ -150,23 +139,20 @@ def adapt_to_video(
         train=TrainSettings(
             steps=steps,
             batch=4,
-            patch=width,
-            learning_rate=rate,
-            final_learning_rate=rate / 10,
+            patch=lesson.crop,
+            learning_rate=lesson.learning_rate,
+            final_learning_rate=lesson.learning_rate / 10,
             weight_decay=1e-2,
             betas=(0.9, 0.999),
             clip=1.0,
             ema=0.99,
             seed=seed,
-            rates={} if fresh else dict.fromkeys(("encoder", "decoder"), slower),
+            rates=dict(lesson.rates),
             init="" if fresh else str(card.path or card.name),
             keep_statistics=not fresh,
         ),
-        config=to_table(replace(config, height=height, width=width, pose="light" if new_pose else config.pose)),
-        objective={
-            "dense_after": steps // 5,
-            **({"divergence": 0.0, "own_unit": True} if found_flow else {"divergence_after": 2 * steps // 3}),
-        },
+        config={**card.config, **lesson.config},
+        objective=dict(lesson.objective),
         report=ReportSettings(
             log_every=max(steps // 100, 1),
             validate_every=every,
@@ -185,20 +171,32 @@ def adapt_to_video(
     )
 
 
+def _lesson(task: str, card: Card, steps: int, fresh: bool, frame: tuple[int, int] = (0, 0)) -> Lesson | None:
+    """How the card's method learns a task from the inputs alone; None where it cannot."""
+    method = card.restoration_method()
+    return method.lesson(card.parsed_config(), steps, fresh=fresh, frame=frame) if task in method.alone else None
+
+
+def _use_one_of(task: str) -> str:
+    return f"Use a {' or '.join(self_taught(task))} model"
+
+
 def _with_truth(card: Card) -> dict[str, Any]:
-    """The loss of a denoiser that is shown clean pictures: that of the recipe that taught it, if it is ours."""
-    if card.method == "cbsn":
-        return {"supervised": True, "blind_share": 0.0}
+    """The loss of a denoiser that is shown clean pictures: what its method says, or else the recipe that taught it, if it is
+    ours.
+    """
+    if settings := card.restoration_method().with_truth:
+        return dict(settings)
     name = str(card.training.get("recipe", ""))
     recipe = load_recipe(name) if name in shipped_recipes() else None
     return dict(recipe.objective) if recipe is not None and recipe.method == card.method else {}
 
 
-def _crop_side(photographs: Sequence[Path], reduced: int, most: int) -> int:
-    """As large as all photographs allow once they are ``reduced`` so many times, up to ``most`` pixels."""
+def _crop_side(photographs: Sequence[Path], reduced: int, lesson: Lesson) -> int:
+    """As large as all photographs allow once they are ``reduced`` so many times, up to what the lesson says."""
     sides = {path: min(images.read(path).size) for path in photographs}
     smallest = min(sides, key=lambda path: sides[path])
-    side = min(most, sides[smallest] // reduced // _STRIDES * _STRIDES)
-    if side < 3 * _STRIDES:
+    side = min(lesson.crop, sides[smallest] // reduced // lesson.multiple * lesson.multiple)
+    if side < _SMALLEST:
         raise UsageError(f"{smallest} is too small to learn from", "Leave it out, or restore it without --adapt")
     return side

@@ -128,19 +128,16 @@ def judge(recipe: Recipe, card: Card) -> Verdict:
     import torch
 
     from restorekit.data.videos import VideoTriplets, held_back_triplets
-    from restorekit.methods.dcpi_depth import METHOD
-    from restorekit.methods.dcpi_depth.diagnosis import diagnose
-    from restorekit.methods.dcpi_depth.objective import DcpiObjective
 
     without_flow = replace(recipe, data=replace(recipe.data, flow="none", motion="none", gaps=recipe.data.gaps[:1]))
     source = training_source(without_flow, torch.device("cpu"))
-    objective = METHOD.objective(card.parsed_config(), recipe.objective)
-    if not isinstance(source, VideoTriplets) or not isinstance(objective, DcpiObjective):
+    if not isinstance(source, VideoTriplets):
         raise TypeError("only what learns from videos can judge them")
+    objective = card.restoration_method().objective(card.parsed_config(), recipe.objective)
     network = load_network(card).eval()
     triplets = held_back_triplets(source, _TRIPLETS)
-    found = [diagnose(objective, network, triplets[index]) for index in range(len(triplets))]
-    return Verdict(fmean(one.explained for one in found), median(one.parallax for one in found))
+    found = [objective.appraise(network, triplets[index]) for index in range(len(triplets))]
+    return Verdict(fmean(one["explained"] for one in found), median(one["parallax"] for one in found))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Learner:
         wrapped: nn.Module = torch.compile(self.network) if self.settings.compile else self.network  # type: ignore[assignment]
         own = optimiser(self.network, self.settings, fabric.device, self.settings.rates)
         self.wrapped, self.optimiser = fabric.setup(wrapped, own)
-        self.discriminator: nn.Module | None = getattr(self.objective, "discriminator", None)
+        self.discriminator = self.objective.discriminator
         if self.discriminator is not None:
             self.discriminator.to(fabric.device).train()
             own = optimiser(self.discriminator, self.settings, fabric.device)
@@ -60,7 +60,7 @@ class Learner:
             parts = _begin_with(network, load_network(load_card(self.settings.init)).state_dict(), self.settings)
             if self.settings.keep_statistics:
                 _keep_statistics(network, parts)
-        elif hasattr(self.objective, "prepare"):
+        else:
             self.objective.prepare(network)
         if self.settings.channels_last:
             network = network.to(memory_format=torch.channels_last)
@@ -134,9 +134,7 @@ class Learner:
     def _teach_discriminator(self, parts: list[Batch], rate: float) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         for part in parts:
-            found = self.objective.discriminator_loss(  # type: ignore[attr-defined]
-                self.wrapped, part, self.wrapped_discriminator, keep=len(parts) == 1
-            )
+            found = self.objective.discriminator_loss(self.wrapped, part, self.wrapped_discriminator, keep=len(parts) == 1)
             for name, value in found.items():
                 self.fabric.backward(value / len(parts))
                 losses[name] = losses.get(name, torch.zeros_like(value)) + value.detach() / len(parts)

@@ -25,7 +25,7 @@ def require_truth(recipe: Recipe) -> None:
     if not recipe.data.noisy or recipe.data.denoiser:
         return
     objective = get_method(recipe.method).objective(recipe.method_config(), recipe.objective)
-    if not getattr(objective, "self_supervised", False):
+    if not objective.self_supervised:
         raise SettingError(
             f"recipe '{recipe.name}' has noisy photographs alone, and its loss compares with clean ones",
             "Set objective.supervised=false where the method has that, name a data.denoiser, or give pairs or clean photographs",

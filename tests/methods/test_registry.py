@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from restorekit import images
+from restorekit.cli.verbs import VERBS
 from restorekit.errors import CheckpointError, ImageError
 from restorekit.inference import Restorer
 from restorekit.inference.tiling import least_side
-from restorekit.methods import Method, Prediction, get_method, list_methods
+from restorekit.methods import Method, Objective, Prediction, get_method, list_methods, self_taught
 from restorekit.settings import from_table, to_table
 from restorekit.zoo import import_checkpoint, list_models, load_card, load_network
 from tests.goldens.recipe import fill
@@ -114,6 +115,26 @@ def tensors_of(prediction: Prediction) -> dict[str, Tensor]:
 def test_packages_are_imported_without_torch() -> None:
     code = "import sys; from restorekit.methods import *; list_methods(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", list_methods())
+def test_what_is_learnt_from_the_inputs_alone_can_begin_with_fresh_weights(name: str) -> None:
+    method = get_method(name)
+    lesson = method.lesson(method.presets["compact"], 100, fresh=True, frame=(60, 80))
+    assert set(method.alone) <= set(method.tasks) and bool(method.alone) == (lesson is not None)
+    if lesson is not None:
+        config = from_table(method.config_type, {**to_table(method.presets["compact"]), **lesson.config}, name)
+        assert isinstance(method.objective(config, lesson.objective), Objective)
+        assert lesson.crop >= lesson.multiple >= 1 and lesson.learning_rate > 0
+    assert isinstance(method.objective(method.presets["compact"], method.with_truth), Objective)
+
+
+def test_verbs_that_adapt_have_a_method_to_begin_with() -> None:
+    assert {task: self_taught(task) for task, verb in VERBS.items() if verb.adapts} == {
+        "denoise": ["cbsn"],
+        "depth": ["dcpi-depth"],
+    }
+    assert not self_taught("deblur") and all(f"{name}-compact" in list_models() for name in ("cbsn", "dcpi-depth"))
 
 
 @pytest.mark.parametrize("name", list_methods())

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.methods.base import Lesson, Maps, Method, Objective, Paper, Prediction, Tiling
 from restorekit.methods.shapes import count_numbered, require_fit, require_keys
 from restorekit.settings import from_table
 
@@ -103,6 +103,9 @@ class Cbsn(Method[CbsnConfig]):
         "paper": CbsnConfig(filters=128, num_module=9),
     }
 
+    alone = ("denoise",)
+    with_truth = {"supervised": True, "blind_share": 0.0}
+
     def build(self, config: CbsnConfig) -> ConditionalBlindSpotNetwork:
         from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork
 
@@ -150,6 +153,16 @@ class Cbsn(Method[CbsnConfig]):
         from restorekit.methods.cbsn.objective import DownsampledInvariance
 
         return DownsampledInvariance(from_table(CbsnObjectiveSettings, settings, "[objective]"))
+
+    def lesson(self, config: CbsnConfig, steps: int, *, fresh: bool, frame: tuple[int, int] = (0, 0)) -> Lesson | None:
+        """The paper's loss. From taught weights on all terms count at once and the rate is low; a fresh network needs the ramp,
+        and a high rate. Crops are multiples of both strides, 5 and 2, and their sub-images hold what a network sees.
+
+        None for taught networks with ``skip``: they learnt on clean pictures, and would forget what those taught them.
+        """
+        if config.skip and not fresh:
+            return None
+        return Lesson(1e-3 if fresh else 1e-4, {"ramp": round(0.4 * steps) if fresh else 0}, crop=240, multiple=10)
 
     def convert_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' TensorFlow variables, tensors or arrays by name, under our keys; our own keys stay.

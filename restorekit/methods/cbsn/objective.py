@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from restorekit.degradations.base import seeded_generator
 from restorekit.errors import SettingError
-from restorekit.methods.base import Batch
+from restorekit.methods.base import Batch, Objective
 from restorekit.methods.cbsn import CbsnObjectiveSettings
 from restorekit.methods.cbsn.denoise import measure
 from restorekit.methods.cbsn.network import ConditionalBlindSpotNetwork, pass_through
@@ -100,7 +100,7 @@ def compute_terms(network: nn.Module, x: Tensor, choice: Tensor, stride_b: int =
     return Terms(blind, F.l1_loss(seeing, x), F.l1_loss(subsample(seeing, choice, stride_i), taught))
 
 
-class DownsampledInvariance:
+class DownsampledInvariance(Objective):
     """The objective of ``cbsn``: ``L_blind + r (L_self + lambda L_inv)``, r rising from 0 to 1. ``batch.target`` does not matter,
     but for a supervised one.
 

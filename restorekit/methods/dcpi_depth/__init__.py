@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
+from restorekit.methods.base import Lesson, Maps, Method, Objective, Paper, Prediction, Tiling
 from restorekit.settings import from_table
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class DcpiDepth(Method[DcpiDepthConfig]):
     config_type = DcpiDepthConfig
     parts = {"pose": ("first", "second")}
     views = 2
+    alone = ("depth",)
     presets = {
         "compact": DcpiDepthConfig(pose="light"),
         "compact-xs": DcpiDepthConfig((24, 48, 80), ((1, 2), (1, 2), (1, 2, 3)), pose="light"),
@@ -201,6 +202,27 @@ class DcpiDepth(Method[DcpiDepthConfig]):
 
         chosen = from_table(DcpiObjectiveSettings, settings, "[objective]")
         return DcpiObjective(chosen, config.min_depth, config.max_depth)
+
+    def lesson(self, config: DcpiDepthConfig, steps: int, *, fresh: bool, frame: tuple[int, int] = (0, 0)) -> Lesson:
+        """On videos, without any depth (the specification's section 9.3).
+
+        Frames are seen in the video's own aspect, if the network keeps it. A network without a pose network gets a light one,
+        which has to learn faster than depth, whose weights are taught already. Optical flow is that of the network, or else
+        found, and motion from it. The terms that compare with flow alone begin after a fifth of the steps. Found flow is too
+        rough for its derivatives to mean anything, so differential property correlation is left out with it.
+        """
+        height, width = self.own_size(config, *frame) if min(frame) else (config.height, config.width)
+        new_pose, found_flow = config.pose == "none", config.flow == "none"
+        slower = 0.1 if new_pose else 0.3
+        derivatives = {"divergence": 0.0, "own_unit": True} if found_flow else {"divergence_after": 2 * steps // 3}
+        return Lesson(
+            5e-4 if fresh or new_pose else 1e-4,
+            {"dense_after": steps // 5, **derivatives},
+            crop=width,
+            config={"height": height, "width": width, "pose": "light" if new_pose else config.pose},
+            rates={} if fresh else dict.fromkeys(("encoder", "decoder"), slower),
+            finds_flow=found_flow,
+        )
 
     def convert_state_dict(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
         """The authors' checkpoints under our keys: ``encoder.pth`` and ``depth.pth``, and with them or not ``pose_encoder.pth``

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from restorekit.degradations.base import seeded_generator
 from restorekit.errors import DataError
-from restorekit.methods.base import Batch
+from restorekit.methods.base import Batch, Objective
 from restorekit.methods.dcpi_depth import correspondence as dense
 from restorekit.methods.dcpi_depth.geometry import depth_of, project, rigid_flow, triangulate, warp
 from restorekit.methods.dcpi_depth.normals import ranking_loss, surface_normals
@@ -94,7 +94,7 @@ class FoundDepth:
     known: Tensor
 
 
-class DcpiObjective:
+class DcpiObjective(Objective):
     """The objective of ``dcpi-depth``: ``L_ps + w (L_1 + 0.2 L_2 + 0.2 L_3) + w_n L_n``, term by term, and
     ``w_r L_r + w_g L_g + w_m L_m`` of ours.
 
@@ -123,6 +123,12 @@ class DcpiObjective:
         self.min_depth = min_depth
         self.max_depth = max_depth
         self._calls = 0
+
+    def appraise(self, network: nn.Module, batch: Batch) -> dict[str, float]:
+        """The fields of :class:`~restorekit.methods.dcpi_depth.diagnosis.Diagnosis` of a batch of triplets."""
+        from restorekit.methods.dcpi_depth.diagnosis import diagnose
+
+        return diagnose(self, network, batch)._asdict()
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms. Those that have not begun, or that there is no flow for, are 0.

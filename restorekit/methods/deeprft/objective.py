@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.layers.pyramid import half_size
-from restorekit.methods.base import Batch
+from restorekit.methods.base import Batch, Objective
 from restorekit.methods.deeprft import DeepRftObjectiveSettings
 
 
@@ -29,7 +29,7 @@ def spectrum_loss(images: Sequence[Tensor], target: Tensor) -> Tensor:
     return torch.stack([torch.fft.rfft2(image - target).abs().mean() for image in images]).mean()
 
 
-class TwoScales:
+class TwoScales(Objective):
     """The objective of ``deeprft``: ``l1 * pixel_loss + fft * spectrum_loss`` at full size, plus ``half`` times the same at half
     size, where the target is smoothed and halved as the network's input is.
 

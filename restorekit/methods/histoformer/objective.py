@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.losses import decibels
-from restorekit.methods.base import Batch
+from restorekit.methods.base import Batch, Objective
 from restorekit.methods.histoformer import HistoformerObjectiveSettings
 
 
@@ -34,7 +34,7 @@ def correlation_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return torch.where(losses.isfinite(), losses, torch.nan).nanmean()
 
 
-class L1AndCorrelation:
+class L1AndCorrelation(Objective):
     """The objective of ``histoformer``: ``l1 * mean(|prediction - target|) + correlation * L_cor``, and beyond the paper
     ``- psnr * PSNR``, where asked for; see :class:`~restorekit.methods.histoformer.HistoformerObjectiveSettings`.
     """

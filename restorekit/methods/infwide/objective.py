@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from restorekit.errors import DataError
 from restorekit.layers import convolve_circular, unit_sum
 from restorekit.losses import dssim, squared_variation
-from restorekit.methods.base import Batch
+from restorekit.methods.base import Batch, Objective
 from restorekit.methods.infwide import ImageTerms, InfwideObjectiveSettings, network_gain
 from restorekit.methods.infwide.network import Infwide
 from restorekit.metrics import crop_border
 
 
-class ClosedLoop:
+class ClosedLoop(Objective):
     """The objective of ``infwide``: ``M(half, T_half) + M(out, T) + 0.5 D(denoised, B) + 0.5 R(out, B)``.
 
     T is the sharp image, B the blurred image before any noise or clipping. M and D are weighted sums of :func:`image_loss`;

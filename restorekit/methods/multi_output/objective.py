@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.losses import charbonnier, decibels, laplacian
-from restorekit.methods.base import Batch
+from restorekit.methods.base import Batch, Objective
 from restorekit.methods.multi_output import Kind, MultiOutputObjectiveSettings
 from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.config import Backbone, MultiOutputConfig
@@ -85,7 +85,7 @@ def _loss_of_winner(errors: Tensor, kind: Kind, weight: float, eps: float) -> Te
     return weight * (decibels(best, eps) if kind in ("psnr", "psnr_y") else best).mean()
 
 
-class WinnerTakesAll:
+class WinnerTakesAll(Objective):
     """The objective of ``multi-output``; see :func:`winner_loss`.
 
     Only the winner gets gradient. When the winner is a pair, both its heads get half, which keeps heads from dying. A network of

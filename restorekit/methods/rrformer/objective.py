@@ -6,7 +6,7 @@ relativistic discriminator" (ICLR 2019).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from restorekit.losses import decibels
-from restorekit.methods.base import Batch
+from restorekit.methods.base import Batch, Objective
 from restorekit.methods.rrformer import RrformerObjectiveSettings
 from restorekit.methods.rrformer.discriminators import DISCRIMINATORS
 from restorekit.methods.rrformer.perceptual import CONTEXT, CONV5_2, context_loss, deep_feature_loss, feature_loss
@@ -49,7 +49,7 @@ def discriminator_loss(real: Tensor, fake: Tensor, kind: Gan = "rasgan") -> Tens
     return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
 
 
-class ReflectionRemoval:
+class ReflectionRemoval(Objective):
     """The objective of ``rrformer``, called as any other, for the network's own losses.
 
     ``mse MSE + gradient L_grad - psnr PSNR + lambda_vgg L_vgg + lambda_gan L_adv``, or for pairs that are not aligned another
@@ -77,7 +77,6 @@ class ReflectionRemoval:
 
     def __init__(self, settings: RrformerObjectiveSettings) -> None:
         self.settings = settings
-        self.discriminator: nn.Module | None = None
         if settings.lambda_gan:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed)
@@ -86,7 +85,7 @@ class ReflectionRemoval:
         self._kept: tuple[Batch, Tensor] | None = None
         self._calls = 0
 
-    def prepare(self, network: nn.Module) -> None:
+    def prepare(self, network: Any) -> None:
         """Give a fresh network the ImageNet weights its VGG needs if it does not learn them; to be called once, before training.
 
         Raises:
@@ -94,7 +93,7 @@ class ReflectionRemoval:
         """
         config = getattr(network, "config", None)
         if config is not None and not config.train_vgg:
-            network.load_imagenet()  # type: ignore[operator]
+            network.load_imagenet()
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The network's losses, weighted.
