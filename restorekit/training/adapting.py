@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,44 +53,26 @@ def adapt_to_noise(card: Card, photographs: Sequence[Path], steps: int, *, fresh
             f"'{card.name}' cannot begin afresh: {card.method} needs clean photographs for that", _use_one_of("denoise")
         )
     lesson = lesson or Lesson(3e-4, _with_truth(card), _RENOISED_CROP, _MULTIPLE)
-    model = str(card.path or card.name)
-    every = max(steps // 20, 1)
-    return Recipe(
-        name=f"{card.name}-adapted",
-        method=card.method,
-        data=DataSettings(noisy=tuple(photographs), held_back=64 if renoised else 8, denoiser=model if renoised else ""),
-        train=TrainSettings(
-            steps=steps,
-            batch=4,
-            patch=_crop_side(photographs, 2 if renoised else 1, lesson),
-            optimiser="adam",
-            learning_rate=lesson.learning_rate,
-            final_learning_rate=lesson.learning_rate / 10,
-            weight_decay=0.0,
-            betas=(0.9, 0.999),
-            clip=1.0,
-            ema=0.98 if renoised else 0.99,
-            seed=seed,
-            precision="fp32",
-            init="" if fresh else model,
+    return _recipe(
+        card,
+        lesson,
+        DataSettings(
+            noisy=tuple(photographs), held_back=64 if renoised else 8, denoiser=str(card.path or card.name) if renoised else ""
         ),
-        config={**card.config, **lesson.config},
-        objective=dict(lesson.objective),
-        report=ReportSettings(
-            log_every=max(steps // 100, 1),
-            validate_every=every,
-            validate_first=not fresh,
-            checkpoint_every=every,
-            samples=0,
-            give_up_after=0 if fresh or renoised else _PATIENCE,
-        ),
-        card=CardSettings(
-            tasks=card.tasks,
+        CardSettings(
             summary=f"{card.name}, taught further on {len(photographs)} noisy photograph{'s' if len(photographs) > 1 else ''}",
-            licence=card.licence,
             data="the noisy photographs themselves" + (", and their noise on what the model made of them" if renoised else ""),
             limits="For photographs of the same camera and sensitivity.",
         ),
+        fresh=fresh,
+        patience=0 if fresh or renoised else _PATIENCE,
+        steps=steps,
+        patch=_crop_side(photographs, 2 if renoised else 1, lesson),
+        optimiser="adam",
+        weight_decay=0.0,
+        ema=0.98 if renoised else 0.99,
+        seed=seed,
+        precision="fp32",
     )
 
 
@@ -124,50 +107,75 @@ def adapt_to_video(
     lesson = _lesson("depth", card, steps, fresh, footage.size)
     if lesson is None:
         raise UsageError(f"'{card.name}' cannot be adapted: {card.method} does not learn from video", _use_one_of("depth"))
-    found_flow = lesson.finds_flow
-    every = max(steps // 20, 1)
+    found = lesson.finds_flow
+    return _recipe(
+        card,
+        lesson,
+        DataSettings(
+            videos=tuple(VideoFolder(path, intrinsics) for path in videos),
+            gaps=(footage.gap, 2 * footage.gap) if found else (footage.gap,),
+            flow="dis" if found else "none",
+            motion="flow" if found else "none",
+            held_back=8,
+        ),
+        CardSettings(
+            summary=f"{card.name}, taught further on video",
+            data="the frames themselves, without depth",
+            limits="For scenes and a camera like those of the video.",
+        ),
+        fresh=fresh,
+        patience=0 if fresh else _PATIENCE,
+        steps=steps,
+        patch=lesson.crop,
+        weight_decay=1e-2,
+        ema=0.99,
+        seed=seed,
+        keep_statistics=not fresh,
+    )
+
+
+def _recipe(
+    card: Card, lesson: Lesson, data: DataSettings, says: CardSettings, *, fresh: bool, patience: int, steps: int, **train: Any
+) -> Recipe:
+    """What all such recipes share: a short run that looks up twenty times, and where it begins.
+
+    Args:
+        card: whose network learns.
+        lesson: how.
+        data: on what.
+        says: what the new card says of itself.
+        fresh: whether it begins with fresh weights; else the card's must be beaten.
+        patience: validations without anything better that end the run; 0 never does.
+        steps: optimiser steps at most.
+        train: the rest of the recipe's table.
+    """
+    often, every = max(steps // 100, 1), max(steps // 20, 1)
     return Recipe(
         name=f"{card.name}-adapted",
         method=card.method,
-        data=DataSettings(
-            videos=tuple(VideoFolder(path, intrinsics) for path in videos),
-            gaps=(footage.gap, 2 * footage.gap) if found_flow else (footage.gap,),
-            flow="dis" if found_flow else "none",
-            motion="flow" if found_flow else "none",
-            held_back=8,
-        ),
+        data=data,
         train=TrainSettings(
             steps=steps,
             batch=4,
-            patch=lesson.crop,
             learning_rate=lesson.learning_rate,
             final_learning_rate=lesson.learning_rate / 10,
-            weight_decay=1e-2,
             betas=(0.9, 0.999),
             clip=1.0,
-            ema=0.99,
-            seed=seed,
             rates=dict(lesson.rates),
             init="" if fresh else str(card.path or card.name),
-            keep_statistics=not fresh,
+            **train,
         ),
         config={**card.config, **lesson.config},
         objective=dict(lesson.objective),
         report=ReportSettings(
-            log_every=max(steps // 100, 1),
+            log_every=often,
             validate_every=every,
             validate_first=not fresh,
             checkpoint_every=every,
             samples=0,
-            give_up_after=0 if fresh else _PATIENCE,
+            give_up_after=patience,
         ),
-        card=CardSettings(
-            tasks=card.tasks,
-            summary=f"{card.name}, taught further on video",
-            licence=card.licence,
-            data="the frames themselves, without depth",
-            limits="For scenes and a camera like those of the video.",
-        ),
+        card=replace(says, tasks=card.tasks, licence=card.licence),
     )
 
 
