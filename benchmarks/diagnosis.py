@@ -29,16 +29,16 @@ from restorekit.inference import taken_off_by
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 KINDS = ("noise", "motion", "haze", "rain", "snow", "raindrop", "reflection")
 CLEAN = "nothing"
-VERBS = (CLEAN, "denoise", "deblur", "dehaze", "derain", "desnow", "deraindrop")
+VERBS = (CLEAN, "denoise", "deblur", "dehaze", "derain", "desnow", "deraindrop", "dereflect")
 STRONG = 4 / 255
 """Noise that anybody sees."""
 
 
-drops = taken_off_by("deraindrop")
+asked = taken_off_by("deraindrop"), taken_off_by("dereflect", whole=True)
 
 
 def verb_for(image: images.Image) -> str:
-    findings = diagnose(image, drops).findings
+    findings = diagnose(image, *asked).findings
     return findings[0].tasks[0] if findings else CLEAN
 
 

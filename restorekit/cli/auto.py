@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from restorekit.inference.inputs import Job, Plan
 
 _HEAD = {"restorekit": __version__, "command": "auto"}
-_DROPS = "deraindrop"
-"""The verb whose model is asked whether there is anything for it to do."""
+_DROPS, _REFLECTION = "deraindrop", "dereflect"
+"""The verbs whose models are asked whether there is anything for them to do."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,14 @@ def auto(
     sources = _sources(inputs, outputs)
     served = {task for card in list_cards() for task in card.default_for}
     # the windows are small whatever tiles there will be
-    asked = {"device": engine.device, "precision": engine.precision.value}
+    asked: dict[str, Any] = {"device": engine.device, "precision": engine.precision.value}
     drops = taken_off_by(_DROPS, **asked) if _DROPS in served else None
+    reflection = taken_off_by(_REFLECTION, whole=True, **asked) if _REFLECTION in served else None
     with console.counting("looking") as progress:
         verdicts = []
         for number, source in enumerate(sources):
             progress(number, len(sources))
-            verdicts.append(_look(source, inputs.max_pixels, served, drops))
+            verdicts.append(_look(source, inputs.max_pixels, served, drops, reflection))
     for verdict in verdicts:
         if verdict.error:
             console.complain(f"restorekit: {verdict.error}")
@@ -176,14 +177,14 @@ def _plan(suffix: str, inputs: InputOptions, outputs: OutputOptions) -> Plan:
     )
 
 
-def _look(source: Path, max_pixels: int | None, served: Collection[str], drops: Callable[[Image], float] | None) -> Verdict:
+def _look(source: Path, max_pixels: int | None, served: Collection[str], *asked: Callable[[Image], float] | None) -> Verdict:
     """The verdict on a photograph, where the verbs in ``served`` have a model; see :func:`restorekit.diagnosis.diagnose`."""
     from restorekit import images
     from restorekit.diagnosis import diagnose
 
     try:
         limit = images.DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels or None
-        diagnosis = diagnose(images.read(source, max_pixels=limit), drops)
+        diagnosis = diagnose(images.read(source, max_pixels=limit), *asked)
     except UsageError:  # of the engine's options, not of this photograph
         raise
     except RestoreKitError as error:
@@ -300,6 +301,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
             "upright": fall.upright,
             "bright": fall.bright,
             "drops": diagnosis.drops,
+            "reflection": diagnosis.reflection,
         }
     return {
         "input": str(verdict.source),

@@ -1,4 +1,5 @@
-"""What is wrong with a photograph, as far as small classical estimates can tell, and of drops a network that takes them off.
+"""What is wrong with a photograph, as far as small classical estimates can tell, and of drops and reflections the networks that
+take them off.
 
 The thresholds were chosen on 122 clean photographs, of which no more than an eighth may be accused, and on what
 :mod:`restorekit.degradations` makes of clean ones; ``docs/auto.md`` says how often the verdict is right, and
@@ -40,6 +41,8 @@ CONTRAST = (0.01, 0.003)
 """How much fine structure quiet places must have for either: without a veil, and with one."""
 DROPS = 6 / 255
 """How much a network for drops takes off a photograph where there are some; chosen with ``multi-output-deraindrop``."""
+REFLECTION = 16 / 255
+"""How much a network for reflections takes off a photograph of a pane; chosen with ``multi-output-dereflect``."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Finding:
     """Something wrong.
 
     Attributes:
-        kind: ``"noise"``, ``"blur"``, ``"haze"``, ``"rain"``, ``"snow"`` or ``"drops"``.
+        kind: ``"noise"``, ``"blur"``, ``"haze"``, ``"rain"``, ``"snow"``, ``"drops"`` or ``"reflection"``.
         reason: what was measured, in words.
         tasks: the verbs for it, the best first.
     """
@@ -77,6 +80,7 @@ class Measure:
 _RAIN = Finding("rain", "upright streaks everywhere", ("derain", "weather"))
 _SNOW = Finding("snow", "bright spots everywhere", ("desnow", "weather"))
 _DROPS = Finding("drops", "drops on the glass", ("deraindrop", "weather"))
+_REFLECTION = Finding("reflection", "a reflection in a pane", ("dereflect",))
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Diagnosis:
         grey: whether it has no colours.
         judged: whether the photograph is large enough for any of this.
         drops: what a network for drops takes off it, in [0, 1]; None if it was not asked.
+        reflection: the same of a network for reflections.
     """
 
     noise: float = 0.0
@@ -103,6 +108,7 @@ class Diagnosis:
     grey: bool = False
     judged: bool = True
     drops: float | None = None
+    reflection: float | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -127,6 +133,8 @@ class Diagnosis:
             found.append(Finding("haze", f"nothing{far} is darker than {255 * veil:.0f}/255", ("dehaze", "weather")))
         if self.drops is not None and self.drops > DROPS:
             found.append(_DROPS)
+        if self.reflection is not None and self.reflection > REFLECTION:
+            found.append(_REFLECTION)
         return tuple(found)
 
     @property
@@ -137,8 +145,7 @@ class Diagnosis:
         fall, limit, blur = self.falling, self._noise_limit, BLUR[self._veiled]
         edges = "no edges" if self.blur is None else f"{self.blur:.2f} pixels"
         upright, bright = UPRIGHT[self._veiled], BRIGHT[self._veiled]
-        drops = self.drops or 0.0
-        asked = [Measure("what goes with drops", f"{255 * drops:.1f}/255", f"{255 * DROPS:.1f}/255", drops > DROPS)]
+        asked = (("drops", self.drops, DROPS), ("a reflection", self.reflection, REFLECTION))
         return (
             Measure("noise", f"{255 * self.noise:.1f}/255", f"{255 * limit:.1f}/255", self.noise > limit),
             Measure("blur where it is sharpest", edges, f"{blur:.2f} pixels", self._blurred),
@@ -151,7 +158,11 @@ class Diagnosis:
             ),
             Measure("upright streaks", f"{fall.upright:.2f}", f"{upright:.2f}", self._falls and fall.upright > upright),
             Measure("bright spots", f"{fall.bright:.2f}", f"{bright:.2f}", self._falls and fall.bright > bright),
-            *(asked if self.drops is not None else ()),
+            *(
+                Measure(f"what goes with {name}", f"{255 * taken:.1f}/255", f"{255 * most:.1f}/255", taken > most)
+                for name, taken, most in asked
+                if taken is not None
+            ),
         )
 
     @property
@@ -177,13 +188,16 @@ class Diagnosis:
         return leans and self.falling.contrast > CONTRAST[self._veiled] and self.blur is not None and not self._blurred
 
 
-def diagnose(image: Image, drops: Callable[[Image], float] | None = None) -> Diagnosis:
+def diagnose(
+    image: Image, drops: Callable[[Image], float] | None = None, reflection: Callable[[Image], float] | None = None
+) -> Diagnosis:
     """Look at a photograph of any size, sample type and number of colours; what is transparent counts as any other part.
 
     Args:
         image: the photograph.
         drops: tells how much a network for drops takes off it, as :func:`restorekit.inference.change_by` does. It is asked only
             where nothing else is found, as it takes longer than all the rest.
+        reflection: the same of a network for reflections, asked after that one.
     """
     if min(image.size) < SMALLEST:
         return Diagnosis(judged=False)
@@ -197,6 +211,10 @@ def diagnose(image: Image, drops: Callable[[Image], float] | None = None) -> Dia
         estimate_falling(brightness),
         grey,
     )
-    if drops is None or diagnosis.blur is None or diagnosis.findings:
+    if diagnosis.blur is None:
         return diagnosis
-    return replace(diagnosis, drops=drops(image))
+    if drops is not None and not diagnosis.findings:
+        diagnosis = replace(diagnosis, drops=drops(image))
+    if reflection is not None and not diagnosis.findings:
+        diagnosis = replace(diagnosis, reflection=reflection(image))
+    return diagnosis

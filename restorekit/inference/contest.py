@@ -11,6 +11,7 @@ import numpy as np
 from restorekit import zoo
 from restorekit.images import Image, LargeImage
 from restorekit.images.parts import starts
+from restorekit.inference.anchoring import reduced
 from restorekit.inference.restorer import Picture, Progress, Restorer, as_image
 from restorekit.inference.result import Restoration
 
@@ -18,6 +19,8 @@ WINDOW = 160
 """Side in pixels of the parts of a photograph that models are tried on."""
 WINDOWS = 3
 """How many of those along each side, at most."""
+COPY = 480
+"""Longer side in pixels of the copy of a photograph that shows what lies over all of it."""
 LEAST = 4 / 255
 """What a model changes in a photograph, root mean square, at least if it takes the place of the first: less is chance."""
 SHARE = 0.8
@@ -93,7 +96,7 @@ class Contest:
         return restorer(picture, strength=strength, **wanted, progress=progress, on_note=on_note, **inputs)
 
 
-def taken_off_by(task: str, **options: Any) -> Callable[[Image], float]:
+def taken_off_by(task: str, *, whole: bool = False, **options: Any) -> Callable[[Image], float]:
     """Tells how much the default model of a verb finds to take off a photograph, see :func:`change_by`.
 
     The model is loaded when that is first asked; the options are those of :meth:`Restorer.from_card`, like the errors.
@@ -103,21 +106,29 @@ def taken_off_by(task: str, **options: Any) -> Callable[[Image], float]:
     def ask(image: Image) -> float:
         if not restorer:
             restorer.append(Restorer.from_card(zoo.default_card(task), **options))
-        return change_by(restorer[0], image)
+        return change_by(restorer[0], image, whole=whole)
 
     return ask
 
 
-def change_by(restorer: Restorer, image: Image | LargeImage, **inputs: Any) -> float:
-    """Root mean square of what a model changes in up to nine small parts of a photograph, in units of the range [0, 1].
+def change_by(restorer: Restorer, image: Image | LargeImage, *, whole: bool = False, **inputs: Any) -> float:
+    """Root mean square of what a model changes in a photograph, in units of the range [0, 1].
 
     Args:
         restorer: the model.
         image: of any size.
+        whole: in a copy of all of it, :data:`COPY` pixels at most, where things are seen that are large or soft; else in up to
+            nine small parts of it as it is.
         inputs: see :meth:`Restorer.__call__`.
     """
-    changes = [restorer.change(part, **inputs) for part in _windows(image)]
+    parts = [_copy(image)] if whole else _windows(image)
+    changes = [restorer.change(part, **inputs) for part in parts]
     return float((sum(changes) / len(changes)) ** 0.5)
+
+
+def _copy(image: Image | LargeImage) -> Image:
+    scale = min(1.0, COPY / max(image.size))
+    return reduced(image, (max(1, round(image.height * scale)), max(1, round(image.width * scale))), band=WINDOW)
 
 
 def _windows(image: Image | LargeImage) -> Iterator[Image]:

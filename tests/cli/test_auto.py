@@ -67,10 +67,10 @@ def test_nothing_is_done_where_nothing_is_wrong(run: Run) -> None:
         assert "restorekit" not in result.output and files() == ["clean.png"]
 
 
-def write_dryer(folder: Path, scale: float) -> None:
-    """A default for drops that changes photographs by ``scale``."""
-    card = write_tiny_card(folder, "tiny-drops", scale)
-    card.write_text('default_for = ["deraindrop"]\n' + card.read_text().replace('"deblur"', '"deraindrop"'))
+def write_dryer(folder: Path, scale: float, task: str = "deraindrop") -> None:
+    """A default for a verb, if not another for drops, that changes photographs by ``scale``."""
+    card = write_tiny_card(folder, f"tiny-{task}", scale)
+    card.write_text(f'default_for = ["{task}"]\n' + card.read_text().replace('"deblur"', f'"{task}"'))
 
 
 def test_drops_are_seen_by_the_model_for_them(run: Run, both: Path) -> None:
@@ -85,6 +85,18 @@ def test_drops_are_seen_by_the_model_for_them(run: Run, both: Path) -> None:
     assert found[1]["measures"]["drops"] is None
     done = run("auto", "clean.png", "--yes")
     assert done.exit_code == 0 and Path("clean-dried.png").is_file()
+
+
+def test_reflections_are_seen_by_the_model_for_them(run: Run, both: Path) -> None:
+    write_dryer(both, 1e-3), write_dryer(both, 2.0, "dereflect")
+    clean()
+    result = run("auto", "clean.png")
+    assert "clean.png: a reflection in a pane -> dereflect" in result.stdout
+    assert "what goes with drops" in result.stdout and "what goes with a reflection" in result.stdout
+    (found,) = json.loads(run("auto", "clean.png", "--json").stdout)["files"]
+    assert found["verb"] == "dereflect" and found["measures"]["drops"] < 6 / 255 and found["measures"]["reflection"] > 16 / 255
+    done = run("auto", "clean.png", "--yes")
+    assert done.exit_code == 0 and Path("clean-dereflected.png").is_file()
 
 
 def test_a_device_there_is_not_is_told_once_and_ends_all(run: Run, both: Path) -> None:

@@ -97,6 +97,22 @@ def test_a_network_for_drops_is_asked_where_nothing_else_is_found() -> None:
     assert diagnose(Image(wet.pixels[:60, :60]), drops).drops is None and asked == []
 
 
+def test_a_network_for_reflections_is_asked_last() -> None:
+    clear = photograph("kitten")
+    asked: list[Image] = []
+
+    def reflection(image: Image) -> float:
+        asked.append(image)
+        return 0.08
+
+    diagnosis = diagnose(clear, lambda image: 0.02, reflection)
+    (finding,) = diagnosis.findings
+    assert (finding.kind, finding.reason, finding.tasks) == ("reflection", "a reflection in a pane", ("dereflect",))
+    assert [(measure.value, measure.over) for measure in diagnosis.measures[-2:]] == [("5.1/255", False), ("20.4/255", True)]
+    assert asked == [clear] and diagnose(clear, reflection=lambda image: 0.05).findings == ()
+    assert diagnose(clear, lambda image: 0.1, reflection).reflection is None and len(asked) == 1
+
+
 def test_streaks_and_spots_count_only_where_something_is_and_is_sharp() -> None:
     rain = Diagnosis(falling=Falling(contrast=0.02, upright=0.4, bright=0.9))
     assert [finding.kind for finding in rain.findings] == ["rain"]

@@ -157,3 +157,12 @@ def test_a_model_is_loaded_when_it_is_first_asked(tmp_path: Path, monkeypatch: p
     assert ask(image) == change_by(Restorer.from_card(path, **SETTINGS), image) > 0
     path.unlink()
     assert ask(image) > 0  # it is kept
+
+
+def test_a_copy_of_the_whole_is_tried_on_if_asked_for(tmp_path: Path) -> None:
+    restorer = Restorer.from_card(write_tiny_card(tmp_path, "plain"), **SETTINGS)
+    small = images.Image(picture(60, 50))
+    assert change_by(restorer, small, whole=True) == pytest.approx(change_by(restorer, small), rel=1e-5)
+    large = images.Image(picture(60, 50).repeat(16, 0).repeat(16, 1))
+    means = images.to_float(picture(60, 50).repeat(8, 0).repeat(8, 1))
+    assert change_by(restorer, large, whole=True) == pytest.approx(restorer.change(images.Image(means)) ** 0.5, rel=1e-5)

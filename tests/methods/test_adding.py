@@ -26,7 +26,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from restorekit.errors import CheckpointError
-from restorekit.methods.base import Method, Paper, Prediction, Tiling
+from restorekit.methods.base import Method, Objective, Paper, Prediction, Tiling
+
+
+class L1(Objective):
+    def __call__(self, network, batch):
+        return {"l1": (network(batch.input) - batch.target).abs().mean()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Toy(Method[ToyConfig]):
         return Prediction(maps["image"])
 
     def objective(self, config, settings):
-        return lambda network, batch: {"l1": (network(batch.input) - batch.target).abs().mean()}
+        return L1()
 
     def config_from_state_dict(self, state):
         if "gain.weight" not in state:
