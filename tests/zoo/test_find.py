@@ -82,7 +82,7 @@ def test_those_that_contend_come_after_the_default(zoo: Path) -> None:
 def test_drops_have_a_model_of_their_own_under_weather_too() -> None:
     assert [card.name for card in list_cards("weather") if "weather" in card.contends_for] == ["multi-output-deraindrop"]
     assert [card.name for card in contenders("weather")] == ["histoformer-compact", "multi-output-deraindrop"]
-    assert [card.name for card in contenders("derain")] == ["histoformer-compact"]
+    assert [card.name for card in contenders("derain")] == ["multi-output-derain"]
 
 
 @pytest.mark.usefixtures("zoo")
