@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from restorekit.cli.verbs import VERBS, suffix_of
-from restorekit.methods import get_method, list_methods
+from restorekit.methods import get_method, list_methods, self_taught
 from tests.cli.conftest import Run, pixels
 from tests.tiny import write_other_card
 
@@ -16,7 +16,7 @@ from tests.tiny import write_other_card
 def test_every_task_of_a_method_is_a_verb_and_every_verb_a_task() -> None:
     methods = [get_method(name) for name in list_methods()]
     assert {task for method in methods for task in method.tasks} == set(VERBS)
-    assert all(verb.learner in ("", *list_methods()) for verb in VERBS.values())
+    assert all(verb.adapts == bool(self_taught(name)) for name, verb in VERBS.items())
     suffixes = [verb.suffix for verb in VERBS.values()]
     assert len(set(suffixes)) == len(suffixes) and suffix_of("soften") == "restored"
 
@@ -28,7 +28,7 @@ def test_a_verb_without_a_model_says_what_to_do(run: Run, zoo: Path, photo: Path
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"restorekit: no model for {verb} is included. Import weights with `restorekit import`")
     assert "`restorekit train RECIPE`" in line and "--model" in line
-    assert ("--adapt --from-scratch" in line) == bool(VERBS[verb].learner)
+    assert ("--adapt --from-scratch" in line) == VERBS[verb].adapts
 
 
 def test_a_verb_refuses_a_model_for_another(run: Run, photo: Path, card: Path) -> None:
