@@ -221,6 +221,8 @@ def _judge(recipe: Recipe, adapted: Card, quiet: bool) -> None:
 
     console = Console(quiet)
     verdict = judge(recipe, adapted)
+    if verdict is None:
+        return
     console.say(str(verdict))
     if not verdict.is_fit:
         console.say(f"Little was learnt from this video: {verdict.reason}")

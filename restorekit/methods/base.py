@@ -125,8 +125,9 @@ class Objective(ABC):
         return {}
 
     def appraise(self, network: nn.Module, batch: Batch) -> dict[str, float]:
-        """What a network that has learnt, in eval mode, makes of a batch, by name: whether there was anything to learn from.
-        Empty, as by default, where the method cannot tell.
+        """What a network that has learnt, in eval mode, makes of a batch of a video's frames: whether there was anything to learn
+        from. ``explained`` is the share of the pixels, 0 to 1, that what it learnt explains, ``parallax`` the median flow, in
+        pixels, that the camera's way causes. Empty, as by default, where the method cannot tell.
         """
         return {}
 
@@ -215,7 +216,7 @@ class Method(ABC, Generic[ConfigT]):
             config: of the network.
             steps: optimiser steps at most.
             fresh: whether it begins with fresh weights; else with those that it has learnt already.
-            frame: rows and columns of the frames of a video.
+            frame: rows and columns of the frames of a video; (0, 0) for photographs.
         """
         return None
 

@@ -123,8 +123,10 @@ def intrinsics_of(fov: float | None, size: tuple[int, int]) -> tuple[float, ...]
     return (focal, focal * width / height, 0.5, 0.5)
 
 
-def judge(recipe: Recipe, card: Card) -> Verdict:
-    """What a card that learnt by the recipe makes of the recipe's videos; on the CPU, from a few triplets."""
+def judge(recipe: Recipe, card: Card) -> Verdict | None:
+    """What a card that learnt by the recipe makes of the recipe's videos; on the CPU, from a few triplets. None if its method
+    cannot tell (:meth:`restorekit.methods.Objective.appraise`).
+    """
     import torch
 
     from restorekit.data.videos import VideoTriplets, held_back_triplets
@@ -137,6 +139,8 @@ def judge(recipe: Recipe, card: Card) -> Verdict:
     network = load_network(card).eval()
     triplets = held_back_triplets(source, _TRIPLETS)
     found = [objective.appraise(network, triplets[index]) for index in range(len(triplets))]
+    if not all(found):
+        return None
     return Verdict(fmean(one["explained"] for one in found), median(one["parallax"] for one in found))
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo
 from restorekit.errors import DataError, ImageError
+from restorekit.methods import Objective
+from restorekit.methods.dcpi_depth.objective import DcpiObjective
 from restorekit.training.adapting import adapt_to_video
 from restorekit.training.footage import Verdict, intrinsics_of, judge, survey
 from restorekit.zoo import Card, load_card
@@ -109,8 +111,15 @@ def test_a_standing_camera_teaches_nothing(tmp_path: Path, card: Card) -> None:
         recipe = adapt_to_video(card, [folder], 10, survey(folder))
         with_pose = load_card(write_other_card(tmp_path / f"{name}-card", "dcpi-depth", pose="light"))
         verdict = judge(recipe, with_pose)
-        assert low <= verdict.explained <= high and verdict.parallax >= 0
+        assert verdict is not None and low <= verdict.explained <= high and verdict.parallax >= 0
         assert name == "moving" or "stands still" in verdict.reason
+
+
+def test_a_method_that_cannot_tell_judges_no_video(tmp_path: Path, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = frames(tmp_path / "moving", 0.8)
+    recipe = adapt_to_video(card, [folder], 10, survey(folder))
+    monkeypatch.setattr(DcpiObjective, "appraise", Objective.appraise)
+    assert judge(recipe, card) is None
 
 
 def test_verdicts() -> None:
