@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from restorekit.data.clips import Clip
-from restorekit.methods.dcpi_depth.correspondence import depth_of_flow, lands_inside, returns
-from restorekit.methods.dcpi_depth.geometry import pixel_grid
+from restorekit.layers.geometry import depth_of_flow, lands_inside, pixel_grid, returns
 
 STRIDE = 3
 """Every third pixel of every third row is asked for the motion."""

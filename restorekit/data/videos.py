@@ -19,8 +19,8 @@ from restorekit.data.streams import TRAINING
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
 from restorekit.images.depth_maps import read_depth
+from restorekit.layers.geometry import invert_pose
 from restorekit.methods import Batch
-from restorekit.methods.dcpi_depth.geometry import invert_pose
 from restorekit.metrics import depth_scores
 
 FLOWS = ("flow_next", "flow_next_back", "flow_previous", "flow_previous_back")

@@ -14,8 +14,7 @@ from restorekit.data.egomotion import find_motion, unknown_motion, with_motion
 from restorekit.data.flow import with_flow
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
 from restorekit.data.videos import FLOWS, MOTIONS, VideoTriplets
-from restorekit.methods.dcpi_depth.correspondence import depth_of_flow
-from restorekit.methods.dcpi_depth.geometry import pixel_grid, pose_matrix, rigid_flow, warp
+from restorekit.layers.geometry import depth_of_flow, pixel_grid, pose_matrix, rigid_flow, warp
 from restorekit.training import load_recipe
 from restorekit.training.sources import training_source
 

@@ -14,9 +14,9 @@ from restorekit.data.clips import Clip
 from restorekit.data.flow import dense_inverse_search, packed, with_flow
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip, triplets
 from restorekit.data.videos import FLOWS, VideoTriplets
+from restorekit.layers.geometry import triangulate
 from restorekit.methods import Batch
 from restorekit.methods.dcpi_depth import correspondence as dense
-from restorekit.methods.dcpi_depth.geometry import triangulate
 
 VIDEO = CorridorVideo(3, CorridorSettings(width=128, height=80))
 

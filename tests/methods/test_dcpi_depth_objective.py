@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, triplets
 from restorekit.degradations.base import seeded_generator
 from restorekit.errors import DataError, SettingError, UnknownNameError
-from restorekit.methods import Batch
-from restorekit.methods.dcpi_depth import METHOD, DcpiDepthConfig
-from restorekit.methods.dcpi_depth import correspondence as dense
-from restorekit.methods.dcpi_depth.geometry import (
+from restorekit.layers.geometry import (
     pixel_grid,
     pose_matrix,
     rigid_flow,
     without_translation,
 )
+from restorekit.methods import Batch
+from restorekit.methods.dcpi_depth import METHOD, DcpiDepthConfig
+from restorekit.methods.dcpi_depth import correspondence as dense
 from restorekit.methods.dcpi_depth.normals import ranking_loss, surface_normals
 from restorekit.methods.dcpi_depth.objective import DcpiObjective, found_depth, geometric_term, weighted_median
 from restorekit.methods.dcpi_depth.photometric import auto_masked, photometric_error, smoothness, structural_distance

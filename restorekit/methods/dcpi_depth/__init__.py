@@ -183,7 +183,7 @@ class DcpiDepth(Method[DcpiDepthConfig]):
         Raises:
             UsageError: if the network has no pose network.
         """
-        from restorekit.methods.dcpi_depth.geometry import pose_matrix
+        from restorekit.layers.geometry import pose_matrix
 
         motion = network.motion(first, second)
         axis_angle, translation = motion[:, :3], motion[:, 3:]

@@ -11,21 +11,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from restorekit.methods.dcpi_depth.geometry import (
+from restorekit.layers.geometry import (
     derotated_flow,
     divergence,
     gradient,
+    lands_inside,
     pixel_grid,
+    returns,
     rigid_flow,
     triangulate,
-    warp,
     without_translation,
 )
 
 EPS = 1e-5
-
-ASIDE = 1.0
-"""How far from its epipolar line, in pixels, a flow may end that depth is found from."""
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -90,23 +88,6 @@ def rigid_error(flow: Tensor, rigid: Tensor, back: Tensor | None = None) -> Tens
     return masked_mean(error, lands_inside(flow) & returns(flow, back))
 
 
-def lands_inside(flow: Tensor) -> Tensor:
-    """Where the flow ``(B, 2, H, W)`` ends within the picture, ``(B, 1, H, W)`` of bool."""
-    goal = pixel_grid(flow) + flow
-    height, width = flow.shape[-2:]
-    return (goal >= 0).all(1, keepdim=True) & (goal[:, :1] <= width - 1) & (goal[:, 1:] <= height - 1)
-
-
-def returns(flow: Tensor, back: Tensor | None) -> Tensor:
-    """Where going there and, by the flow ``back`` from there, back ends within 1 pixel + 5 % of where it began; everywhere
-    without one.
-    """
-    length = flow.norm(dim=1, keepdim=True)
-    if back is None:
-        return torch.ones_like(length, dtype=torch.bool)
-    return (flow + warp(back, pixel_grid(flow) + flow)).norm(dim=1, keepdim=True) < 1 + 0.05 * length
-
-
 @torch.no_grad()
 def usable_pixels(
     depth: Tensor, flow: Tensor, intrinsics: Tensor, pose: Tensor, least_parallax: float = 0.3, back: Tensor | None = None
@@ -124,23 +105,6 @@ def usable_pixels(
     usable = lands_inside(flow) & returns(flow, back) & (parallax > least_parallax)
     usable &= (geometric > 0) & (geometric < 100 * median)
     return usable & ((apart < 3) | (apart < 0.2 * length))
-
-
-@torch.no_grad()
-def depth_of_flow(
-    flow: Tensor, back: Tensor | None, intrinsics: Tensor, pose: Tensor, least_parallax: float = 0.3
-) -> tuple[Tensor, Tensor, Tensor]:
-    """:func:`~restorekit.methods.dcpi_depth.geometry.triangulate` under a pose that is right, and where that means something.
-
-    Returns:
-        depth and parallax, and ``(B, 1, H, W)`` of bool: where the flow lands inside and returns, the depth is positive, the flow
-        that the translation causes at least ``least_parallax`` pixels long, and its end within :data:`ASIDE` of its epipolar
-        line. Nowhere, if the camera only turned.
-    """
-    depth, parallax = triangulate(flow, intrinsics, pose)
-    aside = (flow - rigid_flow(depth, intrinsics, pose)).norm(dim=1, keepdim=True)
-    usable = lands_inside(flow) & returns(flow, back) & (depth > 0) & (parallax > least_parallax) & (aside < ASIDE)
-    return depth, parallax, usable
 
 
 def without_border(mask: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from restorekit.layers.geometry import rigid_flow, without_translation
 from restorekit.methods.base import Batch
-from restorekit.methods.dcpi_depth.geometry import rigid_flow, without_translation
 from restorekit.methods.dcpi_depth.objective import NEIGHBOURS, DcpiObjective, warped_sources
 from restorekit.methods.dcpi_depth.photometric import auto_masked, least_error
 

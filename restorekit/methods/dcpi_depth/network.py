@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from restorekit.errors import UsageError
 from restorekit.layers import crop_to
+from restorekit.layers.geometry import pose_matrix
 from restorekit.methods.dcpi_depth import DcpiDepthConfig
 from restorekit.methods.dcpi_depth.decoder import DepthDecoder
 from restorekit.methods.dcpi_depth.encoder import LiteMono
 from restorekit.methods.dcpi_depth.flow import Flow
-from restorekit.methods.dcpi_depth.geometry import pose_matrix
 from restorekit.methods.dcpi_depth.pose import LightPose, ResNetPose
 from restorekit.methods.dcpi_depth.sizes import pad_by_edge
 

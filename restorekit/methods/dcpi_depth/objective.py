@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from restorekit.degradations.base import seeded_generator
 from restorekit.errors import DataError
+from restorekit.layers.geometry import depth_of_flow, project, rigid_flow, triangulate, warp
 from restorekit.methods.base import Batch, Objective
 from restorekit.methods.dcpi_depth import correspondence as dense
-from restorekit.methods.dcpi_depth.geometry import depth_of, project, rigid_flow, triangulate, warp
+from restorekit.methods.dcpi_depth.fitting import depth_of
 from restorekit.methods.dcpi_depth.normals import ranking_loss, surface_normals
 from restorekit.methods.dcpi_depth.photometric import auto_masked, least_error, smoothness
 from restorekit.methods.dcpi_depth.settings import DcpiObjectiveSettings
@@ -297,7 +298,7 @@ def found_depth(views: Views, flow: Tensor, back: Tensor | None, motion: Tensor,
     Trust is ``q / (q + 2 pixels)``, q the length of the flow that the way causes: flow is a fraction of a pixel wrong.
     """
     depth = views.depths[0]
-    found, length, usable = dense.depth_of_flow(flow, back, views.intrinsics, motion, parallax)
+    found, length, usable = depth_of_flow(flow, back, views.intrinsics, motion, parallax)
     trust = usable * length / (length + 2)
     unit = weighted_median(depth / torch.where(usable, found, 1), trust)
     known = usable.flatten(1).any(1).view(-1, 1, 1, 1)

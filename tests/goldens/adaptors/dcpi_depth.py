@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from restorekit.layers.geometry import pose_matrix
 from restorekit.methods.dcpi_depth import METHOD, DcpiDepthConfig
 from restorekit.methods.dcpi_depth.decoder import DepthDecoder
+from restorekit.methods.dcpi_depth.fitting import depth_of
 from restorekit.methods.dcpi_depth.flow import Flow, torchvision_keys
-from restorekit.methods.dcpi_depth.geometry import depth_of, pose_matrix
 from restorekit.methods.dcpi_depth.pose import ResNetPose
 from tests.goldens.adaptor import Case, NotBuiltError, Value
 from tests.goldens.adaptors import dcpi_depth_losses

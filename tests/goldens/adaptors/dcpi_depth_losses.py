@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.methods.dcpi_depth import correspondence as dense
-from restorekit.methods.dcpi_depth.geometry import (
-    depth_of,
+from restorekit.layers.geometry import (
     divergence,
     gradient,
     pose_matrix,
@@ -19,6 +17,8 @@ from restorekit.methods.dcpi_depth.geometry import (
     to_unit_range,
     without_translation,
 )
+from restorekit.methods.dcpi_depth import correspondence as dense
+from restorekit.methods.dcpi_depth.fitting import depth_of
 from restorekit.methods.dcpi_depth.normals import cosine_error, edge_responses, edge_strength, surface_normals
 from restorekit.methods.dcpi_depth.objective import DcpiObjective, Views, warped_sources
 from restorekit.methods.dcpi_depth.photometric import (

@@ -1,4 +1,4 @@
-"""The geometry ``dcpi-depth`` is taught with."""
+"""Where pixels go when the camera moves, and what flow says about depth under a known motion."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restorekit.methods.dcpi_depth.geometry import (
-    depth_of,
+from restorekit.layers.geometry import (
     derotated_flow,
     divergence,
     gradient,
@@ -23,6 +22,7 @@ from restorekit.methods.dcpi_depth.geometry import (
     triangulate,
     warp,
 )
+from restorekit.methods.dcpi_depth.fitting import depth_of
 from tests.methods.test_dcpi_depth_objective import scene
 
 small = st.floats(-0.2, 0.2)

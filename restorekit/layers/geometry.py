@@ -1,4 +1,4 @@
-"""Where pixels go when the camera moves: poses, projection, rigid flow, warps and triangulation.
+"""Where pixels go when the camera moves: poses, projection, rigid flow, warps, triangulation, and flow that can be believed.
 
 A pixel ``p = (x, y, 1)`` of frame 0, whole numbers at pixel centres, lies at ``X = D K^-1 p``; frame 1 sees it at
 ``X' = R X + t``, projected to ``K X'``. ``K`` is ``(B, 3, 3)`` in pixels, a pose ``T = [R | t]`` is ``(B, 4, 4)`` and takes
@@ -15,10 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from restorekit.layers.tracing import is_exported
-from restorekit.methods.dcpi_depth.fitting import depth_of as depth_of
 
 NEAREST = 1e-3
 """Points are never taken to lie nearer to a camera than this, in units of depth: behind it, a projection means nothing."""
+
+ASIDE = 1.0
+"""How far from its epipolar line, in pixels, a flow may end that depth is found from."""
 
 
 def pose_matrix(axis_angle: Tensor, translation: Tensor, invert: bool = False) -> Tensor:
@@ -137,6 +139,40 @@ def warp(image: Tensor, points: Tensor) -> Tensor:
     """``image`` ``(B, C, H, W)`` sampled bilinearly at ``points`` ``(B, 2, H, W)``; beyond its border, the border."""
     grid = torch.nan_to_num(to_unit_range(points))  # on a CPU, the gradient at a NaN ends the process
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def lands_inside(flow: Tensor) -> Tensor:
+    """Where the flow ``(B, 2, H, W)`` ends within the picture, ``(B, 1, H, W)`` of bool."""
+    goal = pixel_grid(flow) + flow
+    height, width = flow.shape[-2:]
+    return (goal >= 0).all(1, keepdim=True) & (goal[:, :1] <= width - 1) & (goal[:, 1:] <= height - 1)
+
+
+def returns(flow: Tensor, back: Tensor | None) -> Tensor:
+    """Where going there and, by the flow ``back`` from there, back ends within 1 pixel + 5 % of where it began; everywhere
+    without one.
+    """
+    length = flow.norm(dim=1, keepdim=True)
+    if back is None:
+        return torch.ones_like(length, dtype=torch.bool)
+    return (flow + warp(back, pixel_grid(flow) + flow)).norm(dim=1, keepdim=True) < 1 + 0.05 * length
+
+
+@torch.no_grad()
+def depth_of_flow(
+    flow: Tensor, back: Tensor | None, intrinsics: Tensor, pose: Tensor, least_parallax: float = 0.3
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`triangulate` under a pose that is right, and where that means something.
+
+    Returns:
+        depth and parallax, and ``(B, 1, H, W)`` of bool: where the flow lands inside and returns, the depth is positive, the flow
+        that the translation causes at least ``least_parallax`` pixels long, and its end within :data:`ASIDE` of its epipolar
+        line. Nowhere, if the camera only turned.
+    """
+    depth, parallax = triangulate(flow, intrinsics, pose)
+    aside = (flow - rigid_flow(depth, intrinsics, pose)).norm(dim=1, keepdim=True)
+    usable = lands_inside(flow) & returns(flow, back) & (depth > 0) & (parallax > least_parallax) & (aside < ASIDE)
+    return depth, parallax, usable
 
 
 def central_difference(maps: Tensor, axis: int) -> Tensor:
