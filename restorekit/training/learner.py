@@ -198,7 +198,7 @@ def optimiser(
 
 
 def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Parameters by the factor of their rate; of several that fit, the longest name counts."""
+    """Parameters by the factor of their rate; of several that fit, the longest name counts. A factor of 0 freezes them."""
     names = [name for name, _ in network.named_parameters()]
     for part in rates:
         if not any(_is_of(name, part) for name in names):
@@ -207,7 +207,9 @@ def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, An
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             fitting = max((part for part in rates if _is_of(name, part)), key=len, default="")
-            groups.setdefault(rates.get(fitting, 1.0), []).append(parameter)
+            factor = rates.get(fitting, 1.0)
+            parameter.requires_grad_(factor > 0)  # what stays as it is needs no gradient, which costs twice an answer
+            groups.setdefault(factor, []).append(parameter)
     return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
 
 

@@ -77,7 +77,7 @@ class TrainSettings:
         compile: compile the network with ``torch.compile``; slow to start, faster to run.
         channels_last: keep maps pixel by pixel in memory; faster wherever it was measured.
         rates: factors of the learning rate for parts of the network, by how the names of their weights begin, for example
-            ``{ encoder = 0.3 }``; 1 for the others.
+            ``{ encoder = 0.3 }``; 1 for the others, and 0 for what stays as it is, which then costs no gradient.
         init: name or path of a card whose weights are the first weights; empty for fresh ones.
         grow: the network may be deeper than the card of ``init``: blocks it has no weights for begin fresh. NAF blocks begin as
             the identity, so that a network that grew by such blocks begins where the card ended.

@@ -74,6 +74,9 @@ def test_parts_learn_at_rates_of_their_own(card: Path) -> None:
     slow = moved(recipe_for(card, rates={"encoder": 0.25, "decoder": 0.0}))
     assert slow["encoder"] == pytest.approx(2.5e-4, rel=0.05) and slow["decoder"] == 0
     assert slow["pose"] == pytest.approx(1e-3, rel=0.05)
+    learner = learner_of(recipe_for(card, rates={"decoder": 0.0}))
+    frozen = {name.partition(".")[0] for name, weights in learner.network.named_parameters() if not weights.requires_grad}
+    assert frozen == {"decoder"}, "what stays as it is costs no gradient"
     deeper = learner_of(recipe_for(card, rates={"encoder": 0.25, "encoder.stages": 0.5})).optimiser.param_groups
     assert sorted(group["factor"] for group in deeper) == [0.25, 0.5, 1.0]
 

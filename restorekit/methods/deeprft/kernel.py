@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from restorekit.layers import LayerNorm2d
 from restorekit.layers.fourier import FourierProducts
 from restorekit.layers.tracing import is_exported
+from restorekit.layers.windows import Windows
 from restorekit.methods.deeprft.columns import States, kernel_column
-from restorekit.methods.deeprft.windows import Windows
 
 KERNEL = 65
 """Side of a kernel as it is shown."""

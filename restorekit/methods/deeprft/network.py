@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from restorekit.layers import crop_to, reflect_to_multiple
 from restorekit.layers.pyramid import half_size
+from restorekit.layers.windows import Windows
 from restorekit.methods.deeprft import DeepRftConfig
 from restorekit.methods.deeprft.blocks import Means
 from restorekit.methods.deeprft.columns import Down, States, decoder, encoder
 from restorekit.methods.deeprft.kernel import KernelEstimator, kernel_picture
 from restorekit.methods.deeprft.reversible import State
-from restorekit.methods.deeprft.windows import Windows
 
 
 class Answers(NamedTuple):

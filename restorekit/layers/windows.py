@@ -66,7 +66,7 @@ class Windows:
 
 def _spread(length: int, window: tuple[int, int] | None) -> tuple[int, list[int]]:
     """The size of the windows along an axis, and where they start."""
-    if window is None or is_exported():  # a graph is for tiles that are one window: see DeepRft.longest_exported_side
+    if window is None or is_exported():  # a graph is for tiles that are one window, see Method.longest_exported_side
         return length, [0]
     side, overlap = window
     count = max(1, round((length - overlap) / (side - overlap)))
