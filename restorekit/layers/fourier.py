@@ -10,6 +10,9 @@ import math
 import torch
 from torch import Tensor
 
+from restorekit.layers.psf import transfer_function
+from restorekit.layers.tracing import is_exported
+
 
 class FourierProducts:
     """The real transforms of maps of one size, which need not be known while a graph is made.
@@ -70,3 +73,35 @@ def _tables(down: Tensor, across: Tensor, period: Tensor, like: Tensor) -> tuple
     length = _length(period)
     angles = torch.remainder(down[:, None] * across, length).to(like.dtype) * (2 * math.pi / length.to(like.dtype))
     return angles.cos(), angles.sin()
+
+
+class Spectra:
+    """The real transforms of maps of one size in real and imaginary parts: by the FFT or, in graphs, by :class:`FourierProducts`.
+
+    Args:
+        like: a map ``(..., H, W)`` of that size, and of the device and type to compute in.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.size = (like.shape[-2], like.shape[-1])
+        self._products = FourierProducts(*self.size, like) if is_exported() else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`FourierProducts.forward`."""
+        if self._products is not None:
+            return self._products.forward(x)
+        real, imaginary = torch.view_as_real(torch.fft.rfft2(x)).unbind(-1)
+        return real, imaginary
+
+    def forward_centred(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`FourierProducts.forward_centred`; kernels no larger than the maps."""
+        if self._products is not None:
+            return self._products.forward_centred(kernel)
+        real, imaginary = torch.view_as_real(transfer_function(kernel, *self.size)).unbind(-1)
+        return real, imaginary
+
+    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """See :meth:`FourierProducts.inverse`."""
+        if self._products is not None:
+            return self._products.inverse(real, imaginary)
+        return torch.fft.irfft2(torch.complex(real, imaginary), s=self.size)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from restorekit.errors import SettingError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
 from restorekit.methods.multi_output.caution import cautious
-from restorekit.methods.multi_output.config import HINetConfig, MPRNetConfig, MultiOutputConfig, RestormerConfig
+from restorekit.methods.multi_output.config import (
+    DeconvolutionConfig,
+    HINetConfig,
+    MPRNetConfig,
+    MultiOutputConfig,
+    RestormerConfig,
+)
 from restorekit.methods.multi_output.tiling import tiling_for
 from restorekit.settings import from_table
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHOD",
+    "DeconvolutionConfig",
     "HINetConfig",
     "MPRNetConfig",
     "MultiOutput",
@@ -59,6 +66,7 @@ class MultiOutputObjectiveSettings:
         eps: what keeps a perfect image from taking all the gradient, for the kinds ``"psnr"`` and ``"psnr_y"``.
         mean_weight: factor of the loss of the mean of the heads; 0 in the paper.
         cautious_weight: factor of the loss of the cautious answer; 0 in the paper.
+        kernel_weight: factor of the loss of each kernel that a second stage finds.
     """
 
     kind: Kind | None = None
@@ -66,10 +74,11 @@ class MultiOutputObjectiveSettings:
     eps: float = 1e-8
     mean_weight: float = 0.0
     cautious_weight: float = 0.0
+    kernel_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.eps <= 0 or min(self.weight or 0.0, self.mean_weight, self.cautious_weight) < 0:
-            raise ValueError("eps must be positive; weight, mean_weight and cautious_weight must not be negative")
+        if self.eps <= 0 or min(self.weight or 0.0, self.mean_weight, self.cautious_weight, self.kernel_weight) < 0:
+            raise ValueError("eps must be positive; weight, mean_weight, cautious_weight and kernel_weight must not be negative")
 
 
 class MultiOutput(Method[MultiOutputConfig]):
@@ -100,6 +109,13 @@ class MultiOutput(Method[MultiOutputConfig]):
         maps = {"heads": network(image).flatten(1, 2)}
         return {**maps, "given": image} if network.gives_image else maps
 
+    def longest_exported_side(self, config: MultiOutputConfig) -> int | None:
+        """A graph with a second stage is for one window, which has one kernel."""
+        if config.deconvolution is None:
+            return None
+        block = 2 ** len(config.enc_blk_nums)
+        return (5 * config.deconvolution.window // 4 - 1) // block * block
+
     def finish(self, maps: Maps, config: MultiOutputConfig) -> MultiOutputPrediction:
         merged = maps["heads"]
         heads = merged.reshape(merged.shape[0], config.n_heads, 3, *merged.shape[2:])
@@ -118,6 +134,8 @@ class MultiOutput(Method[MultiOutputConfig]):
         chosen = from_table(MultiOutputObjectiveSettings, settings, "[objective]")
         if chosen.cautious_weight and config.n_heads == 1:
             raise SettingError("cautious_weight teaches heads to disagree, and this network has one", "Leave it out")
+        if chosen.kernel_weight and config.deconvolution is None:
+            raise SettingError("kernel_weight teaches a second stage, and this network has none", "Set config.deconvolution")
         return WinnerTakesAll(chosen, config)
 
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> MultiOutputConfig:

@@ -106,6 +106,37 @@ class MPRNetConfig:
 
 
 @dataclass(frozen=True)
+class DeconvolutionConfig:
+    """A second stage, which estimates blur kernels and deconvolves by them (``deconvolution.py``).
+
+    Attributes:
+        window: about how many pixels a side the windows have that get a kernel each; they overlap by half.
+        support: side of kernels, in pixels, odd.
+        width: channels of the networks that read kernels off planes of them.
+        edge_width: channels of the network that sharpens edges.
+        edge_versions: how many versions of the edges it gives.
+        refinements: how often a kernel is improved.
+    """
+
+    window: int = 256
+    support: int = 33
+    width: int = 48
+    edge_width: int = 16
+    edge_versions: int = 3
+    refinements: int = 2
+
+    def __post_init__(self) -> None:
+        if self.support < 3 or self.support % 2 == 0:
+            raise ValueError("support must be odd and at least 3")
+        if self.window < 4 * self.support:
+            raise ValueError("window must be at least four times support")
+        if self.window % 8:
+            raise ValueError("window must be a multiple of 8")
+        if min(self.width, self.edge_width, self.edge_versions) < 1 or self.refinements < 0:
+            raise ValueError("width, edge_width and edge_versions must be at least 1, refinements at least 0")
+
+
+@dataclass(frozen=True)
 class MultiOutputConfig:
     """A network with one or several heads. The backbone is a NAFNet unless something else is said.
 
@@ -122,6 +153,7 @@ class MultiOutputConfig:
             heads disagree (:mod:`restorekit.methods.multi_output.caution`); or the index of the head that validates best.
         doubt: how much their disagreement counts in a cautious answer.
         backbone: the network that is given heads.
+        deconvolution: a second stage after NAFNet; None for none.
         restormer: the shape of that backbone, the published one if nothing is said; likewise ``hinet`` and ``mprnet``.
     """
 
@@ -135,6 +167,7 @@ class MultiOutputConfig:
     answer: int | Literal["mean", "cautious"] = "mean"
     doubt: float = field(default=DOUBT, metadata={"answer": "cautious"})
     backbone: Backbone = "nafnet"
+    deconvolution: DeconvolutionConfig | None = field(default=None, metadata=_OF_NAFNET)
     restormer: RestormerConfig | None = None
     hinet: HINetConfig | None = None
     mprnet: MPRNetConfig | None = None
@@ -150,6 +183,8 @@ class MultiOutputConfig:
             raise ValueError("doubt must not be negative")
         if self.answer == "cautious" and self.n_heads < 2:
             raise ValueError("answer = 'cautious' needs two heads or more, for it goes by their disagreement")
+        if self.deconvolution is not None and self.backbone != "nafnet":
+            raise ValueError("deconvolution is a second stage after NAFNet alone")
         for name, published in (("restormer", RestormerConfig), ("hinet", HINetConfig), ("mprnet", MPRNetConfig)):
             shape = getattr(self, name)
             if name == self.backbone:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from restorekit.layers import pad_to_multiple
 from restorekit.layers.naf import NAFBlock
+from restorekit.methods.multi_output.deconvolution import BlindDeconvolution
 from restorekit.methods.multi_output.heads import ManyHeaded, add_to_image
 
 Window = tuple[int, int]
@@ -30,6 +31,7 @@ class NAFNet(ManyHeaded):
         n_heads: images the last layer gives; 1 is the plain NAFNet.
         train_size: rows and columns of the training crops. Given, channel attention takes means over windows of 1.5 times that
             size (TLC) instead of the whole map; None leaves them global.
+        deconvolution: a second stage, which corrects the heads.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class NAFNet(ManyHeaded):
         dec_blk_nums: tuple[int, ...],
         n_heads: int = 1,
         train_size: tuple[int, int] | None = None,
+        deconvolution: BlindDeconvolution | None = None,
     ) -> None:
         super().__init__()
         levels = len(enc_blk_nums)
@@ -59,9 +62,13 @@ class NAFNet(ManyHeaded):
             self.ups.append(nn.Sequential(nn.Conv2d(c, 2 * c, 1, bias=False), nn.PixelShuffle(2)))
             c //= 2
             self.decoders.append(nn.Sequential(*(NAFBlock(c, window) for _ in range(blocks))))
+        self.deconvolution = deconvolution
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The heads ``(B, n_heads, 3, H, W)`` for an image ``(B, 3, H, W)``, RGB in [0, 1], any H and W; not clipped."""
+    def forward(self, image: Tensor, with_kernels: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """The heads ``(B, n_heads, 3, H, W)`` for an image ``(B, 3, H, W)``, RGB in [0, 1], any H and W; not clipped.
+
+        With ``with_kernels`` also what the second stage, which there must be, found: see :class:`BlindDeconvolution`.
+        """
         x = self.intro(pad_to_multiple(image, self.multiple))
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
@@ -71,7 +78,11 @@ class NAFNet(ManyHeaded):
         x = self.middle_blks(x)
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             x = decoder(up(x) + skips.pop())
-        return add_to_image(self.ending(x), image)
+        heads = add_to_image(self.ending(x), image)
+        if self.deconvolution is None:
+            return heads
+        corrected, kernels = self.deconvolution(image, heads)
+        return (corrected, kernels) if with_kernels else corrected
 
 
 def tlc_windows(train_size: tuple[int, int] | None, levels: int) -> list[Window | None]:

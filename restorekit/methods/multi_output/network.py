@@ -7,6 +7,7 @@ stages take ``every_stage=True`` too and give ``(B, stages, n, 3, H, W)``, the a
 from __future__ import annotations
 
 from restorekit.methods.multi_output.config import MultiOutputConfig
+from restorekit.methods.multi_output.deconvolution import BlindDeconvolution
 from restorekit.methods.multi_output.heads import ManyHeaded
 from restorekit.methods.multi_output.hinet import HINet
 from restorekit.methods.multi_output.mprnet import MPRNet
@@ -30,5 +31,11 @@ def _backbone(config: MultiOutputConfig) -> ManyHeaded:
     if (m := config.mprnet) is not None:
         return MPRNet(m.n_feat, m.scale_unetfeats, m.scale_orsnetfeats, m.num_cab, m.reduction, n_heads=heads)
     return NAFNet(
-        config.width, config.enc_blk_nums, config.middle_blk_num, config.dec_blk_nums, n_heads=heads, train_size=config.train_size
+        config.width,
+        config.enc_blk_nums,
+        config.middle_blk_num,
+        config.dec_blk_nums,
+        n_heads=heads,
+        train_size=config.train_size,
+        deconvolution=None if config.deconvolution is None else BlindDeconvolution(config.deconvolution),
     )

@@ -8,11 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from restorekit.layers import reflect_to_multiple
+from restorekit.layers.windows import STEP
 from restorekit.losses import charbonnier, decibels, laplacian
 from restorekit.methods.base import Batch, Objective
 from restorekit.methods.multi_output import Kind, MultiOutputObjectiveSettings
 from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.config import Backbone, MultiOutputConfig
+from restorekit.methods.multi_output.deconvolution import unexplained, windows_of
 from restorekit.methods.multi_output.heads import pair_means
 from restorekit.metrics.colour import luma
 
@@ -112,9 +115,15 @@ class WinnerTakesAll(Objective):
         self.stages = stages
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        stages = [network(batch.input)] if self.stages == 1 else network(batch.input, every_stage=True).unbind(1)
+        losses: dict[str, Tensor] = {}
+        if self.settings.kernel_weight:
+            heads, kernels = network(batch.input, with_kernels=True)
+            stages = [heads]
+            losses["kernels"] = self.settings.kernel_weight * self._unexplained(kernels.float(), batch)
+        else:
+            stages = [network(batch.input)] if self.stages == 1 else network(batch.input, every_stage=True).unbind(1)
         *early, answer = (heads.float() for heads in stages)
-        losses: dict[str, Tensor] = {self.kind: self._loss(answer, batch.target)}
+        losses[self.kind] = self._loss(answer, batch.target)
         for i, heads in enumerate(early, start=1):
             losses[f"{self.kind}_stage{i}"] = self._loss(heads, batch.target)
         if self.settings.mean_weight:
@@ -127,6 +136,15 @@ class WinnerTakesAll(Objective):
             given = cautious(batch.input.float(), mean, variance, self.config.doubt)[:, None]
             losses["cautious"] = winner_loss(given, batch.target, self.kind, self.settings.cautious_weight, self.settings.eps)
         return losses
+
+    def _unexplained(self, kernels: Tensor, batch: Batch) -> Tensor:
+        """The sum over the kernels ``(B m, r, S, S)`` found on the way, the mean over the windows."""
+        stage = self.config.deconvolution
+        assert stage is not None
+        image, target = (reflect_to_multiple(each.float(), STEP) for each in (batch.input, batch.target))
+        windows = windows_of(image, stage.window)
+        image, target = windows.cut(image), windows.cut(target)
+        return torch.stack([unexplained(kernel, target, image).mean() for kernel in kernels.unbind(1)]).sum()
 
     def _loss(self, heads: Tensor, target: Tensor) -> Tensor:
         return _loss_of_winner(self._errors(heads, target), self.kind, self.weight, self.settings.eps)

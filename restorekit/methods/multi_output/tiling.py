@@ -19,12 +19,12 @@ def tiling_for(config: MultiOutputConfig) -> Tiling:
         return Tiling(multiple, halo=None, overlap=64, minimum=max(128, 2 * multiple), bytes_per_pixel=80 * config.hinet.wf)
     if config.mprnet is not None:
         return Tiling(multiple=8, halo=None, overlap=64, minimum=128, bytes_per_pixel=80 * config.mprnet.n_feat)
-    levels = len(config.enc_blk_nums)
+    levels, stage = len(config.enc_blk_nums), config.deconvolution
     return Tiling(
         multiple=2**levels,
-        halo=_reach(config),
+        halo=_reach(config) if stage is None else None,  # kernels depend on where windows lie, and windows on the tile
         overlap=64,
-        minimum=max(2 ** (levels + 1), 64),
+        minimum=max(2 ** (levels + 1), 64 if stage is None else stage.window),
         bytes_per_pixel=64 * config.width,
     )
 

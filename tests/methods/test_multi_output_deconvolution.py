@@ -1,0 +1,233 @@
+"""The second stage of ``multi-output``: a kernel that is right explains the photograph, and deconvolution by it restores it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
+from lightning_fabric import Fabric
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from restorekit.errors import SettingError
+from restorekit.layers import convolve_circular, transfer_function
+from restorekit.layers.windows import Windows
+from restorekit.methods import Batch
+from restorekit.methods.multi_output import METHOD, DeconvolutionConfig, MultiOutputConfig
+from restorekit.methods.multi_output.deconvolution import (
+    BlindDeconvolution,
+    put_back,
+    unexplained,
+    valid_pixels,
+    windows_of,
+)
+from restorekit.methods.multi_output.kernels import KernelEstimator
+from restorekit.training import load_recipe
+from restorekit.training.learner import Learner
+from restorekit.zoo import load_card, load_network
+
+STAGE = DeconvolutionConfig(window=64, support=9, width=8, edge_width=4, edge_versions=2, refinements=1)
+SMALL = MultiOutputConfig(
+    width=4,
+    enc_blk_nums=(1, 1),
+    middle_blk_num=1,
+    dec_blk_nums=(1, 1),
+    n_heads=2,
+    train_size=(16, 16),
+    answer="cautious",
+    deconvolution=STAGE,
+)
+PHOTOGRAPH = Path(__file__).parents[2] / "examples" / "lighthouse.jpg"
+
+
+@pytest.fixture(scope="module")
+def sharp() -> Tensor:
+    """A part of a photograph, ``(1, 3, 144, 176)``, none of it clipped; what is blurred of it has 8 pixels less on each side."""
+    with Image.open(PHOTOGRAPH) as file:
+        pixels = np.asarray(file.convert("RGB").reduce(2))[-150:-6, 40:216]
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255 * 0.9
+
+
+def streak() -> Tensor:
+    """A bent path of light, ``(1, 1, 9, 9)``, whose centre of light is in the middle."""
+    kernel = torch.zeros(1, 1, 9, 9)
+    for row, column, light in ((6, 1, 0.2), (5, 2, 0.1), (4, 3, 0.1), (4, 4, 0.2), (4, 5, 0.1), (3, 6, 0.1), (2, 7, 0.2)):
+        kernel[..., row, column] = light
+    return kernel
+
+
+def blurred(scene: Tensor, kernel: Tensor) -> Tensor:
+    """What a camera sees of the middle of the scene."""
+    return middle(linear_rgb_to_rgb(convolve_circular(rgb_to_linear_rgb(scene), kernel).clamp(0, 1)))
+
+
+def middle(scene: Tensor) -> Tensor:
+    return scene[..., 8:-8, 8:-8]
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    inner = (..., slice(20, -20), slice(20, -20))
+    return float(-10 * torch.log10((a[inner] - b[inner]).square().mean()))
+
+
+def dot() -> Tensor:
+    return F.pad(torch.ones(1, 1, 1, 1), (4, 4, 4, 4))
+
+
+def test_putting_back_is_wieners_filter_of_what_the_answer_misses() -> None:
+    torch.manual_seed(0)
+    light, known, kernel = torch.rand(2, 3, 20, 28).double(), torch.rand(2, 3, 20, 28).double(), torch.rand(2, 1, 5, 5).double()
+    kernel = kernel / kernel.sum((2, 3), keepdim=True)
+    valid, noise = (torch.rand(2, 1, 20, 28) > 0.2).double(), torch.tensor([0.1, 0.01]).double().view(2, 1, 1, 1)
+    again = convolve_circular(F.pad(known, (4,) * 4, mode="replicate"), kernel)[..., 4:-4, 4:-4]
+    spectrum = transfer_function(kernel, 28, 36)
+    missing = torch.fft.rfft2(F.pad((light - again) * valid, (4,) * 4))
+    expected = torch.fft.irfft2(missing * spectrum.conj() / (spectrum.abs() ** 2 + noise), s=(28, 36))[..., 4:-4, 4:-4]
+    assert torch.allclose(put_back(light, known, valid, kernel, noise), expected, atol=1e-12)
+
+
+def test_the_right_kernel_restores_and_a_wrong_one_does_not(sharp: Tensor) -> None:
+    image = blurred(sharp, streak())
+    light, valid, noise = rgb_to_linear_rgb(image), valid_pixels(image), torch.full((1, 1, 1, 1), 1e-2)
+
+    def restored(kernel: Tensor) -> Tensor:
+        return linear_rgb_to_rgb((light + put_back(light, light, valid, kernel, noise)).clamp(0, 1))
+
+    before = psnr(image, middle(sharp))
+    assert psnr(restored(streak()), middle(sharp)) > before + 3
+    assert psnr(restored(streak().flip(3)), middle(sharp)) < before
+    assert torch.allclose(restored(dot()), image, atol=1e-5), "what a point explains is left alone"
+
+
+def test_nothing_is_put_back_where_pixels_are_clipped() -> None:
+    image = torch.full((1, 3, 16, 16), 0.5)
+    image[..., 4:8, 4:8] = 1.0
+    assert valid_pixels(image).sum() == 16 * 16 - 16
+    nothing = put_back(image, 1 - image, torch.zeros(1, 1, 16, 16), dot(), torch.full((1, 1, 1, 1), 0.1))
+    assert nothing.abs().max() == 0
+
+
+def test_a_kernel_is_measured_by_what_it_leaves_unexplained(sharp: Tensor) -> None:
+    image = blurred(sharp, streak())
+    errors = [float(unexplained(kernel[:, 0], middle(sharp), image)) for kernel in (streak(), dot(), streak().flip(3))]
+    assert errors[0] == pytest.approx(10 * np.log10(3e-5), abs=0.2), "nothing but the rounding of the wrong border"
+    assert errors[1] > errors[0] + 8 and errors[2] > errors[0] + 8
+
+
+def test_a_fresh_estimator_finds_the_kernel_if_the_answer_is_true(sharp: Tensor) -> None:
+    """Least squares do, and networks that have learnt nothing change nothing."""
+    torch.manual_seed(0)
+    image = blurred(sharp, streak())
+    estimator = KernelEstimator(9, 8, 4, 2, 1)
+    with torch.no_grad():
+        estimate = estimator(image, middle(sharp), rgb_to_linear_rgb(image), rgb_to_linear_rgb(middle(sharp)))
+    first, last = estimate.kernels
+    assert last.equal(first) and float(last.sum()) == pytest.approx(1) and last.min() >= 0
+    left, of = (float(unexplained(kernel[:, 0], middle(sharp), image)) for kernel in (last, dot()))
+    assert left < of - 6
+    assert 0 < float(estimate.trust) < 1 and np.exp(-7) < float(estimate.noise) < np.exp(-1)
+
+
+def test_a_stage_learns_kernels(sharp: Tensor) -> None:
+    torch.manual_seed(0)
+    image = blurred(sharp, streak())
+    estimator = KernelEstimator(9, 16, 8, 2, 1)
+    optimiser = torch.optim.Adam(estimator.parameters(), 2e-3)
+    light = rgb_to_linear_rgb(image)
+    errors = []
+    for _ in range(25):
+        kernels = estimator(image, image, light, light).kernels  # the answer is the photograph: as bad as it gets
+        loss = torch.stack([unexplained(kernel[:, 0], middle(sharp), image).mean() for kernel in kernels]).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        errors.append(float(unexplained(kernels[-1].detach()[:, 0], middle(sharp), image)))
+    assert errors[-1] < errors[0] - 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 40), (64, 64), (70, 131)])
+def test_heads_of_any_size_are_corrected_alike(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    stage = BlindDeconvolution(STAGE).eval()
+    image, heads = torch.rand(2, 3, height, width), torch.rand(2, 3, 3, height, width)
+    with torch.no_grad():
+        corrected, kernels = stage(image, heads)
+    change = corrected - heads
+    assert change.shape == heads.shape and torch.allclose(change, change[:, :1].expand_as(change), atol=1e-6)
+    assert kernels.shape[1:] == (2, 9, 9)
+
+
+def test_windows_are_halves_of_each_other_and_each_stands_for_itself() -> None:
+    torch.manual_seed(0)
+    stage = BlindDeconvolution(STAGE).eval()
+    image = torch.rand(1, 3, 64, 128)
+    windows = windows_of(image, 64)
+    assert windows.size == (64, 64) and windows.corners == [(0, 0), (0, 32), (0, 64)]
+    other = image.clone()
+    other[..., 100:] = torch.rand(1, 3, 64, 28)
+    with torch.no_grad():
+        (first, _), (second, _) = (stage(each, image[:, None] * 0.9) for each in (image, other))
+    assert first[..., :64].equal(second[..., :64]) or torch.allclose(first[..., :64], second[..., :64], atol=1e-6)
+    assert not torch.allclose(first[..., 64:100], second[..., 64:100], atol=1e-4)
+
+
+def test_the_network_gives_kernels_where_they_are_asked_for() -> None:
+    torch.manual_seed(0)
+    network = METHOD.build(SMALL).eval()
+    image = torch.rand(1, 3, 48, 52)
+    with torch.no_grad():
+        heads, kernels = network(image, with_kernels=True)
+        assert network(image).equal(heads) and METHOD.predict(network, image)["heads"].equal(heads.flatten(1, 2))
+    assert kernels.shape == (1, 2, 9, 9)
+    assert METHOD.tiling(SMALL).halo is None and METHOD.tiling(SMALL).minimum == 64
+    assert METHOD.tiling(replace(SMALL, deconvolution=None)).halo is not None
+    assert METHOD.longest_exported_side(replace(SMALL, deconvolution=None)) is None
+    longest = METHOD.longest_exported_side(SMALL)
+    assert longest is not None and Windows(longest, longest, (64, 32)).corners == [(0, 0)]
+
+
+def test_the_loss_of_kernels_is_of_every_one_that_was_found() -> None:
+    torch.manual_seed(0)
+    network = METHOD.build(SMALL)
+    batch = Batch(torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96), {})
+    losses = METHOD.objective(SMALL, {"kernel_weight": 0.5, "mean_weight": 1.0, "weight": 0.0})(network, batch)
+    _, kernels = network(batch.input, with_kernels=True)
+    windows = windows_of(batch.input, 64)
+    image, target = windows.cut(batch.input), windows.cut(batch.target)
+    expected = sum(float(unexplained(kernels[:, i], target, image).detach().mean()) for i in range(2))
+    assert float(losses["kernels"]) == pytest.approx(0.5 * expected, rel=1e-5) and losses["psnr"] == 0
+
+
+def test_the_shipped_recipe_teaches_the_stage_and_nothing_else() -> None:
+    recipe = load_recipe("multi-output-deconvolution", ["train.steps=1"])
+    learner = Learner(recipe, METHOD, recipe.method_config(), Fabric(accelerator="cpu", devices=1))
+    learning = {name.partition(".")[0] for name, weights in learner.network.named_parameters() if weights.requires_grad}
+    assert learning == {"deconvolution"}
+    start = load_network(load_card("multi-output-compact")).state_dict()
+    assert all(learner.network.state_dict()[key].equal(value) for key, value in start.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"support": 8}, "odd"),
+        ({"window": 100}, "four times"),
+        ({"window": 260}, "multiple of 8"),
+        ({"width": 0}, "at least 1"),
+    ],
+)
+def test_shapes_that_are_none_are_refused(changes: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(DeconvolutionConfig(), **changes)
+
+
+def test_a_stage_needs_nafnet_and_its_loss_a_stage() -> None:
+    with pytest.raises(ValueError, match="after NAFNet alone"):
+        MultiOutputConfig(backbone="hinet", deconvolution=STAGE)
+    with pytest.raises(SettingError, match="this network has none"):
+        METHOD.objective(replace(SMALL, deconvolution=None), {"kernel_weight": 1.0})
