@@ -30,6 +30,7 @@ from restorekit.methods.multi_output.kernels import KernelEstimator
 from restorekit.training import load_recipe
 from restorekit.training.learner import Learner
 from restorekit.zoo import load_card, load_network
+from tests.methods.test_registry import filled
 
 STAGE = DeconvolutionConfig(window=64, support=9, width=8, edge_width=4, edge_versions=2, refinements=1)
 SMALL = MultiOutputConfig(
@@ -189,6 +190,16 @@ def test_the_network_gives_kernels_where_they_are_asked_for() -> None:
     assert METHOD.longest_exported_side(replace(SMALL, deconvolution=None)) is None
     longest = METHOD.longest_exported_side(SMALL)
     assert longest is not None and Windows(longest, longest, (64, 32)).corners == [(0, 0)]
+
+
+def test_a_graph_gives_pytorchs_numbers_at_sizes_of_one_window() -> None:
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module)
+    from restorekit.export.exporting import export_network
+
+    facts, _, checks = export_network(METHOD, SMALL, filled(METHOD, SMALL), "tiny")
+    assert facts.longest == 76 and len({check.size for check in checks}) == 3
+    assert max(check.error for check in checks) < 1e-4
 
 
 def test_the_loss_of_kernels_is_of_every_one_that_was_found() -> None:

@@ -65,7 +65,7 @@ class BlindDeconvolution(nn.Module):
         light, known = rgb_to_linear_rgb(blurred), rgb_to_linear_rgb(guess)
         estimate = self.kernels(blurred, guess, light, known)
         missing = put_back(light, known, valid_pixels(blurred), estimate.kernels[-1], estimate.noise)
-        return estimate, linear_rgb_to_rgb((known + estimate.trust * missing).clamp(0, 1.2))
+        return estimate, linear_rgb_to_rgb((known + estimate.trust * missing).clamp(0.0, 1.2))
 
 
 def windows_of(image: Tensor, side: int) -> Windows:
