@@ -21,6 +21,7 @@ from restorekit.methods import Batch
 from restorekit.methods.multi_output import METHOD, DeconvolutionConfig, MultiOutputConfig
 from restorekit.methods.multi_output.deconvolution import (
     BlindDeconvolution,
+    fade,
     put_back,
     unexplained,
     valid_pixels,
@@ -113,6 +114,13 @@ def test_nothing_is_put_back_where_pixels_are_clipped() -> None:
     assert nothing.abs().max() == 0
 
 
+def test_corrections_fade_at_the_border() -> None:
+    weights = fade(torch.zeros(1, 3, 20, 30), 4)
+    assert weights.shape == (20, 30) and weights[4:-4, 4:-4].min() == 1
+    assert weights[0].unique().tolist() == pytest.approx([0.2])
+    assert weights[10, :6].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
 def test_a_kernel_is_measured_by_what_it_leaves_unexplained(sharp: Tensor) -> None:
     image = blurred(sharp, streak())
     errors = [float(unexplained(kernel[:, 0], middle(sharp), image)) for kernel in (streak(), dot(), streak().flip(3))]
@@ -131,7 +139,18 @@ def test_a_fresh_estimator_finds_the_kernel_if_the_answer_is_true(sharp: Tensor)
     assert last.equal(first) and float(last.sum()) == pytest.approx(1) and last.min() >= 0
     left, of = (float(unexplained(kernel[:, 0], middle(sharp), image)) for kernel in (last, dot()))
     assert left < of - 6
-    assert 0 < float(estimate.trust) < 1 and np.exp(-7) < float(estimate.noise) < np.exp(-1)
+    assert float(estimate.trust) == 0.5 and float(estimate.noise) == pytest.approx(np.exp(-4))
+
+
+def test_no_verdict_is_final(sharp: Tensor) -> None:
+    """However sure it is, gradients reach it."""
+    image, light = middle(sharp), rgb_to_linear_rgb(middle(sharp))
+    estimator = KernelEstimator(9, 8, 4, 2, 1)
+    with torch.no_grad():
+        estimator.judge[-1].bias.fill_(-9.0)
+    trust = estimator(image, image, light, light).trust
+    trust.sum().backward()
+    assert float(trust.detach()) == pytest.approx(0.0183, abs=2e-3) and estimator.judge[-1].bias.grad.abs()[1] > 1e-4
 
 
 def test_a_stage_learns_kernels(sharp: Tensor) -> None:

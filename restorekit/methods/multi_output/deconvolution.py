@@ -65,6 +65,7 @@ class BlindDeconvolution(nn.Module):
         light, known = rgb_to_linear_rgb(blurred), rgb_to_linear_rgb(guess)
         estimate = self.kernels(blurred, guess, light, known)
         missing = put_back(light, known, valid_pixels(blurred), estimate.kernels[-1], estimate.noise)
+        missing = missing * fade(missing, self.kernels.support // 2)  # what lies beyond the border is not known
         return estimate, linear_rgb_to_rgb((known + estimate.trust * missing).clamp(0.0, 1.2))
 
 
@@ -97,6 +98,13 @@ def put_back(light: Tensor, known: Tensor, valid: Tensor, kernel: Tensor, noise:
     real, imaginary = spectra.forward(F.pad((light - again) * valid, (margin,) * 4))
     power = k.square() + m.square() + noise
     return _inner(spectra.inverse((real * k + imaginary * m) / power, (imaginary * k - real * m) / power), margin)
+
+
+def fade(like: Tensor, margin: int) -> Tensor:
+    """``(H, W)``: 1, falling to 0 over ``margin`` pixels at each border."""
+    height, width = (torch.arange(size, device=like.device) for size in like.shape[-2:])
+    down, across = (torch.minimum(each + 1, each.flip(0) + 1).to(like.dtype) / (margin + 1) for each in (height, width))
+    return torch.minimum(down[:, None], across).clamp_max(1.0)
 
 
 def unexplained(kernel: Tensor, target: Tensor, image: Tensor) -> Tensor:

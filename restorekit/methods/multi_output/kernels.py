@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,10 @@ STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 LUMA = (0.2126, 0.7152, 0.0722)
 """What the colours add to luminance, of linear light."""
 LEAST = 1e-6
+SUREST = 4.0
+"""The largest logarithm of odds in a verdict: trust stays from 0.02 to 0.98. Where bad first kernels took it to 0, it stayed."""
+
+LayerT = TypeVar("LayerT", nn.Conv2d, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Estimate:
     Attributes:
         kernels: ``(N, 1, S, S)`` each, not negative and of sum 1, centre in the middle: the first, those improved, the last.
         noise: ``(N, 1, 1, 1)``, what is added to the kernel's power when it is inverted.
-        trust: ``(N, 1, 1, 1)``, from 0 to 1: how much of what the inversion finds is to be believed.
+        trust: ``(N, 1, 1, 1)``, between 0 and 1: how much of what the inversion finds is to be believed.
     """
 
     kernels: tuple[Tensor, ...]
@@ -64,7 +69,7 @@ class KernelEstimator(nn.Module):
         self.first = PlaneReader(planes, width, (1, 2, 4, 2, 1))
         self.prior = nn.Parameter(torch.tensor([1.3]))
         self.improve = nn.ModuleList(PlaneReader(planes + compared + 1, width, (1, 2, 4, 1)) for _ in range(refinements))
-        self.judge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 2))
+        self.judge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), _silent(nn.Linear(width, 2)))
 
     def forward(self, image: Tensor, guess: Tensor, linear_image: Tensor, linear_guess: Tensor) -> Estimate:
         """Estimate the kernels of ``(N, 3, H, W)`` windows, RGB in [0, 1], H and W multiples of 4 and at least S.
@@ -94,7 +99,8 @@ class KernelEstimator(nn.Module):
             change, features = network(shown, torch.cat([sizes, _size(missing, 1e-4).log(), _size(kernel).log()], 1))
             logits = logits.detach() + change
             kernels.append(_as_kernel(logits))
-        verdict = self.judge(torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)).float().sigmoid()
+        opinion = self.judge(torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)).float()
+        verdict = (SUREST * torch.tanh(opinion / SUREST)).sigmoid()
         noise, trust = verdict[..., None, None, None].unbind(1)
         return Estimate(tuple(kernels), torch.exp(6 * noise - 7), trust)
 
@@ -222,7 +228,7 @@ def luminance(linear: Tensor) -> Tensor:
     return (linear * linear.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
 
 
-def _silent(layer: nn.Conv2d) -> nn.Conv2d:
+def _silent(layer: LayerT) -> LayerT:
     """The layer, which gives nothing until it has learnt."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
