@@ -180,10 +180,14 @@ def test_the_cautious_answer_can_be_taught_too() -> None:
     assert (network.heads.grad * spread).sum() > 0  # closer together is
 
 
-@pytest.mark.parametrize("settings", [{"eps": 0.0}, {"weight": -1.0}, {"mean_weight": -1.0}, {"cautious_weight": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"eps": 0.0}, {"weight": -1.0}, {"mean_weight": -1.0}, {"cautious_weight": -1.0}, {"kernel_weight": -1.0}]
+)
 def test_terms_are_not_negative(settings: dict[str, float]) -> None:
     method = get_method("multi-output")
-    with pytest.raises(SettingError, match="eps must be positive; weight, mean_weight and cautious_weight must not"):
+    with pytest.raises(
+        SettingError, match="eps must be positive; weight, mean_weight, cautious_weight and kernel_weight must not"
+    ):
         method.objective(method.presets["compact"], settings)
 
 
