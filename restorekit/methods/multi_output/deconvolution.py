@@ -15,7 +15,7 @@ from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.layers import crop_to, reflect_to_multiple
+from restorekit.layers import convolve_circular, crop_to, reflect_to_multiple
 from restorekit.layers.fourier import Spectra
 from restorekit.layers.tracing import is_exported
 from restorekit.layers.windows import STEP, Windows
@@ -114,10 +114,7 @@ def unexplained(kernel: Tensor, target: Tensor, image: Tensor) -> Tensor:
     """
     kernel, margin = kernel.unsqueeze(1), kernel.shape[-1] // 2
     light, known = rgb_to_linear_rgb(image), rgb_to_linear_rgb(target)
-    spectra = Spectra(light)
-    k, m = spectra.forward_centred(kernel)
-    real, imaginary = spectra.forward(known)
-    error = _inner((spectra.inverse(real * k - imaginary * m, real * m + imaginary * k) - light) * valid_pixels(image), margin)
+    error = _inner((convolve_circular(known, kernel) - light) * valid_pixels(image), margin)
     across, down = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
     energy = sum(each.square().mean((1, 2, 3)) for each in (across, down)) + error.square().mean((1, 2, 3)) / 4
     return decibels(energy, 3e-5)

@@ -149,7 +149,7 @@ class _Gradients:
         differences = torch.cat([inner - light[..., 1:, :-1], inner - light[..., :-1, 1:]], 1)
         if trust is not None:
             differences = differences * trust[..., 1:, 1:]
-        faded = differences * _fade(inner)
+        faded = differences * _taper(inner)
         self.real, self.imaginary = spectra.forward(F.pad(faded, (0, 1, 0, 1)))
         self.power = (self.real.square() + self.imaginary.square()).sum(1, keepdim=True)
         self.mean = self.power.mean((2, 3), keepdim=True) + 1e-10
@@ -171,7 +171,6 @@ class Edges(nn.Module):
 
     def __init__(self, width: int, versions: int) -> None:
         super().__init__()
-        self.versions = versions
         self.intro = nn.Conv2d(6, width, 3, padding=1)
         self.down = nn.Conv2d(width, 3 * width, 2, stride=2)
         self.body = nn.Sequential(*(Residual(3 * width, dilation, last=dilation) for dilation in (1, 2, 4)))
@@ -258,7 +257,7 @@ def _places(planes: Tensor) -> Tensor:
     return torch.stack([column, row, (column.square() + row.square()).sqrt()])[None]
 
 
-def _fade(like: Tensor) -> Tensor:
+def _taper(like: Tensor) -> Tensor:
     """``(H, W)``: 1, falling to 0 at the border over about a seventh of each side."""
     rows, columns = (_ramp(like, dim) for dim in (-2, -1))
     return rows[:, None] * columns
