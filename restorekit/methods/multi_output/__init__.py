@@ -67,6 +67,7 @@ class MultiOutputObjectiveSettings:
         mean_weight: factor of the loss of the mean of the heads; 0 in the paper.
         cautious_weight: factor of the loss of the cautious answer; 0 in the paper.
         kernel_weight: factor of the loss of each kernel that a second stage finds.
+        inverted_weight: factor of the loss of the mean with all that these kernels put back.
     """
 
     kind: Kind | None = None
@@ -75,10 +76,19 @@ class MultiOutputObjectiveSettings:
     mean_weight: float = 0.0
     cautious_weight: float = 0.0
     kernel_weight: float = 0.0
+    inverted_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.eps <= 0 or min(self.weight or 0.0, self.mean_weight, self.cautious_weight, self.kernel_weight) < 0:
-            raise ValueError("eps must be positive; weight, mean_weight, cautious_weight and kernel_weight must not be negative")
+        if self.eps <= 0:
+            raise ValueError("eps must be positive")
+        named = ("mean_weight", "cautious_weight", "kernel_weight", "inverted_weight")
+        if min(self.weight or 0.0, *(getattr(self, name) for name in named)) < 0:
+            raise ValueError(f"weight, {', '.join(named)} must not be negative")
+
+    @property
+    def of_stage(self) -> bool:
+        """Whether a second stage is taught by what it finds on its way."""
+        return bool(self.kernel_weight or self.inverted_weight)
 
 
 class MultiOutput(Method[MultiOutputConfig]):
@@ -134,8 +144,9 @@ class MultiOutput(Method[MultiOutputConfig]):
         chosen = from_table(MultiOutputObjectiveSettings, settings, "[objective]")
         if chosen.cautious_weight and config.n_heads == 1:
             raise SettingError("cautious_weight teaches heads to disagree, and this network has one", "Leave it out")
-        if chosen.kernel_weight and config.deconvolution is None:
-            raise SettingError("kernel_weight teaches a second stage, and this network has none", "Set config.deconvolution")
+        if chosen.of_stage and config.deconvolution is None:
+            said = "kernel_weight and inverted_weight teach a second stage, and this network has none"
+            raise SettingError(said, "Set config.deconvolution")
         return WinnerTakesAll(chosen, config)
 
     def config_from_state_dict(self, state: Mapping[str, Tensor]) -> MultiOutputConfig:

@@ -116,6 +116,7 @@ class DeconvolutionConfig:
         edge_width: channels of the network that sharpens edges.
         edge_versions: how many versions of the edges it gives.
         refinements: how often a kernel is improved.
+        scales_width: channels of the network that weighs what they put back.
     """
 
     window: int = 256
@@ -124,6 +125,7 @@ class DeconvolutionConfig:
     edge_width: int = 16
     edge_versions: int = 3
     refinements: int = 2
+    scales_width: int = 16
 
     def __post_init__(self) -> None:
         if self.support < 3 or self.support % 2 == 0:
@@ -132,8 +134,8 @@ class DeconvolutionConfig:
             raise ValueError("window must be at least four times support")
         if self.window % 8:
             raise ValueError("window must be a multiple of 8")
-        if min(self.width, self.edge_width, self.edge_versions) < 1 or self.refinements < 0:
-            raise ValueError("width, edge_width and edge_versions must be at least 1, refinements at least 0")
+        if min(self.width, self.edge_width, self.edge_versions, self.scales_width) < 1 or self.refinements < 0:
+            raise ValueError("width, edge_width, edge_versions and scales_width must be at least 1, refinements at least 0")
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,16 @@
 A network that has learnt from examples answers with what is likely, which is still somewhat blurred. But a kernel k that takes
 this answer x towards the truth leaves its mark on the photograph y: the difference ``y - k * x``, put back by Wiener's filter,
 
-    ``x + trust F^-1[conj(K) F(y - k * x) / (|K|^2 + noise)]``,
+    ``F^-1[conj(K) F(y - k * x) / (|K|^2 + noise)]``,
 
-is nearer to it. All of this is in linear light, where blur is a convolution. Where pixels are clipped, nothing is put back.
+is what x misses, and noise. All of this is in linear light, where blur is a convolution. Where pixels are clipped, nothing is
+put back. A small network, which sees the photograph and the answer, weighs it pixel by pixel.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
@@ -22,9 +26,24 @@ from restorekit.layers.windows import STEP, Windows
 from restorekit.losses import decibels
 from restorekit.methods.multi_output.config import DeconvolutionConfig
 from restorekit.methods.multi_output.kernels import Estimate, KernelEstimator
+from restorekit.methods.multi_output.two_levels import TwoLevels
 
 CLIPPED = 0.985
 """Of the range: brighter pixels may have been brighter still."""
+COARSE = 8.0
+"""How much more noise is allowed for in a second inversion, which brings back less."""
+
+
+class Explained(NamedTuple):
+    """What is found out about the blur of images on the way to their correction.
+
+    Attributes:
+        kernels: of each of the m windows those found one after another, the last of which counts, ``(B m, r, S, S)``.
+        inverted: ``(B, 3, H, W)``, the mean of the heads with all that the last kernels put back.
+    """
+
+    kernels: Tensor
+    inverted: Tensor
 
 
 class BlindDeconvolution(nn.Module):
@@ -38,35 +57,66 @@ class BlindDeconvolution(nn.Module):
         super().__init__()
         self.window = config.window
         self.kernels = KernelEstimator(config.support, config.width, config.edge_width, config.edge_versions, config.refinements)
+        self.scales = Scales(config.scales_width)
 
-    def forward(self, image: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
-        """Correct the heads ``(B, n, 3, H, W)`` of images ``(B, 3, H, W)``, RGB in [0, 1], any H and W.
-
-        Returns:
-            the heads, all of them corrected alike, and for each of the m windows the kernels that were found on the way, the last
-            of which counts, ``(B m, r, S, S)``.
-        """
+    def forward(self, image: Tensor, heads: Tensor) -> tuple[Tensor, Explained]:
+        """Correct the heads ``(B, n, 3, H, W)`` of images ``(B, 3, H, W)``, RGB in [0, 1], any H and W, all of them alike."""
         height, width = image.shape[-2:]
-        mean = heads.float().mean(1).clamp(0, 1)
-        padded = [_at_least(reflect_to_multiple(each, STEP), self.least) for each in (image.float(), mean)]
-        windows = windows_of(padded[0], self.window)
-        blurred, guess = (windows.cut(each) for each in padded)
-        estimate, restored = self.restore(blurred, guess)
-        correction = crop_to(windows.merge(restored - guess), height, width)
-        return heads + correction.unsqueeze(1), torch.cat(estimate.kernels, 1)
+        values = heads.float()
+        mean = values.mean(1)
+        spread = ((values - mean[:, None]).square().mean((1, 2)) + 1e-8).sqrt().unsqueeze(1)
+        image, mean, spread = (
+            _at_least(reflect_to_multiple(each, STEP), self.least) for each in (image.float(), mean.clamp(0, 1), spread)
+        )
+        windows = windows_of(image, self.window)
+        estimate, found = self.put_back(windows.cut(image), windows.cut(mean))
+        found = windows.merge(found)
+        correction = crop_to(self.scales(image, mean, spread, found), height, width)
+        inverted = crop_to(mean + found[:, :3], height, width)
+        return heads + correction.unsqueeze(1), Explained(torch.cat(estimate.kernels, 1), inverted)
 
     @property
     def least(self) -> int:
         """The shortest side of a window: a kernel has room in it."""
         return -(-self.kernels.support // STEP) * STEP
 
-    def restore(self, blurred: Tensor, guess: Tensor) -> tuple[Estimate, Tensor]:
-        """What is found out about windows ``(N, 3, H, W)``, RGB in [0, 1], and the guess corrected by it, not below 0."""
+    def put_back(self, blurred: Tensor, guess: Tensor) -> tuple[Estimate, Tensor]:
+        """What is found out about windows ``(N, 3, H, W)``, RGB in [0, 1], and seven maps ``(N, 7, H, W)`` of it: what the guess
+        misses, as encoded colours; the same where more noise is allowed for; how much the kernel is trusted.
+        """
         light, known = rgb_to_linear_rgb(blurred), rgb_to_linear_rgb(guess)
         estimate = self.kernels(blurred, guess, light, known)
-        missing = put_back(light, known, valid_pixels(blurred), estimate.kernels[-1], estimate.noise)
-        missing = missing * fade(missing, self.kernels.support // 2)  # what lies beyond the border is not known
-        return estimate, linear_rgb_to_rgb((known + estimate.trust * missing).clamp(0.0, 1.2))
+        valid = valid_pixels(blurred)
+        weights = fade(guess, self.kernels.support // 2)  # what lies beyond the border is not known
+        missing = put_back(light, known, valid, estimate.kernels[-1], (estimate.noise, COARSE * estimate.noise))
+        maps = [linear_rgb_to_rgb((known + weights * each).clamp(0.0, 1.2)) - guess for each in missing]
+        return estimate, torch.cat([*maps, (weights * estimate.trust).expand_as(valid)], 1)
+
+
+class Scales(nn.Module):
+    """Weighs what was found, pixel by pixel.
+
+    Args:
+        width: of its network.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.network = TwoLevels(14, width, 5)
+
+    def forward(self, image: Tensor, mean: Tensor, spread: Tensor, found: Tensor) -> Tensor:
+        """The correction ``(B, 3, H, W)``.
+
+        Args:
+            image, mean: ``(B, 3, H, W)``, H and W even: the photograph and the answer.
+            spread: ``(B, 1, H, W)``, standard deviation of the heads.
+            found: ``(B, 7, H, W)``, see :meth:`BlindDeconvolution.put_back`.
+        """
+        fine, coarse, trust = found[:, :3], found[:, 3:6], found[:, 6:]
+        seen = torch.cat([2 * image - 1, 2 * mean - 1, 20 * spread, 5 * fine, 5 * coarse, trust], 1)
+        written = self.network(seen).float()
+        first, second = torch.sigmoid(written[:, :2] - 1.5).chunk(2, 1)
+        return first * fine + second * coarse + 0.1 * written[:, 2:]
 
 
 def windows_of(image: Tensor, side: int) -> Windows:
@@ -79,15 +129,15 @@ def valid_pixels(image: Tensor) -> Tensor:
     return (image.amax(1, keepdim=True) < CLIPPED).to(image.dtype)
 
 
-def put_back(light: Tensor, known: Tensor, valid: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
-    """What is to be added to an answer, ``(N, 3, H, W)``, so that blurred again it is the photograph.
+def put_back(light: Tensor, known: Tensor, valid: Tensor, kernel: Tensor, noises: Iterable[Tensor]) -> list[Tensor]:
+    """What is to be added to an answer, ``(N, 3, H, W)``, so that blurred again it is the photograph; for each noise.
 
     Args:
         light: the photograph, linear light.
         known: the answer, likewise.
         valid: ``(N, 1, H, W)``, the share of what a pixel misses that counts.
         kernel: ``(N, 1, S, S)`` of sum 1.
-        noise: ``(N, 1, 1, 1)``, added to the kernel's power.
+        noises: ``(N, 1, 1, 1)`` each, added to the kernel's power.
     """
     margin = kernel.shape[-1] - 1
     surrounded = F.pad(known, (margin,) * 4, mode="replicate")
@@ -96,8 +146,8 @@ def put_back(light: Tensor, known: Tensor, valid: Tensor, kernel: Tensor, noise:
     real, imaginary = spectra.forward(surrounded)
     again = _inner(spectra.inverse(real * k - imaginary * m, real * m + imaginary * k), margin)
     real, imaginary = spectra.forward(F.pad((light - again) * valid, (margin,) * 4))
-    power = k.square() + m.square() + noise
-    return _inner(spectra.inverse((real * k + imaginary * m) / power, (imaginary * k - real * m) / power), margin)
+    power, real, imaginary = k.square() + m.square(), real * k + imaginary * m, imaginary * k - real * m
+    return [_inner(spectra.inverse(real / (power + noise), imaginary / (power + noise)), margin) for noise in noises]
 
 
 def fade(like: Tensor, margin: int) -> Tensor:

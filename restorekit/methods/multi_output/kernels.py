@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.layers.fourier import Spectra
+from restorekit.methods.multi_output.two_levels import Residual, TwoLevels, silent
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """How much least squares are held back, as shares of the mean power of the gradients."""
@@ -28,9 +28,7 @@ LUMA = (0.2126, 0.7152, 0.0722)
 """What the colours add to luminance, of linear light."""
 LEAST = 1e-6
 SUREST = 4.0
-"""The largest logarithm of odds in a verdict: trust stays from 0.02 to 0.98. Where bad first kernels took it to 0, it stayed."""
-
-LayerT = TypeVar("LayerT", nn.Conv2d, nn.Linear)
+"""The largest logarithm of odds in a verdict: trust stays from 0.02 to 0.98, where it can still be learnt."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Estimate:
     Attributes:
         kernels: ``(N, 1, S, S)`` each, not negative and of sum 1, centre in the middle: the first, those improved, the last.
         noise: ``(N, 1, 1, 1)``, what is added to the kernel's power when it is inverted.
-        trust: ``(N, 1, 1, 1)``, between 0 and 1: how much of what the inversion finds is to be believed.
+        trust: ``(N, 1, 1, 1)``, between 0 and 1: how much the kernel is to be believed.
     """
 
     kernels: tuple[Tensor, ...]
@@ -69,7 +67,7 @@ class KernelEstimator(nn.Module):
         self.first = PlaneReader(planes, width, (1, 2, 4, 2, 1))
         self.prior = nn.Parameter(torch.tensor([1.3]))
         self.improve = nn.ModuleList(PlaneReader(planes + compared + 1, width, (1, 2, 4, 1)) for _ in range(refinements))
-        self.judge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), _silent(nn.Linear(width, 2)))
+        self.judge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), silent(nn.Linear(width, 2)))
 
     def forward(self, image: Tensor, guess: Tensor, linear_image: Tensor, linear_guess: Tensor) -> Estimate:
         """Estimate the kernels of ``(N, 3, H, W)`` windows, RGB in [0, 1], H and W multiples of 4 and at least S.
@@ -165,24 +163,17 @@ class Edges(nn.Module):
     """Sees a photograph and an answer, and says what edges may have been like, and which to go by.
 
     Args:
-        width: channels at full resolution; three times as many at half of it.
+        width: of its network.
         versions: M.
     """
 
     def __init__(self, width: int, versions: int) -> None:
         super().__init__()
-        self.intro = nn.Conv2d(6, width, 3, padding=1)
-        self.down = nn.Conv2d(width, 3 * width, 2, stride=2)
-        self.body = nn.Sequential(*(Residual(3 * width, dilation, last=dilation) for dilation in (1, 2, 4)))
-        self.up = nn.Sequential(nn.Conv2d(3 * width, 4 * width, 1), nn.PixelShuffle(2))
-        self.join = nn.Conv2d(2 * width, width, 3, padding=1)
-        self.ending = _silent(nn.Conv2d(width, 2 * versions, 3, padding=1))
+        self.network = TwoLevels(6, width, 2 * versions)
 
     def forward(self, image: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
         """What to add to the answer's luminance, and how much its edges are trusted, in [0.02, 1]: ``(N, M, H, W)`` each."""
-        fine = F.gelu(self.intro(torch.cat([image, guess], 1) * 2 - 1))
-        coarse = self.up(self.body(self.down(fine)))
-        residue, trust = self.ending(F.gelu(self.join(torch.cat([fine, coarse], 1)))).chunk(2, 1)
+        residue, trust = self.network(torch.cat([image, guess], 1) * 2 - 1).chunk(2, 1)
         return 0.2 * residue, 0.02 + 0.98 * torch.sigmoid(2 * trust)
 
 
@@ -194,7 +185,7 @@ class PlaneReader(nn.Module):
         self.intro = nn.Conv2d(planes + 3, width, 3, padding=1)
         self.scale = nn.Linear(planes, width)
         self.body = nn.Sequential(*(Residual(width, dilation) for dilation in dilations))
-        self.ending = _silent(nn.Conv2d(width, 1, 3, padding=1))
+        self.ending = silent(nn.Conv2d(width, 1, 3, padding=1))
 
     def forward(self, planes: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """The logarithms ``(N, 1, S, S)``, from -8 to 8, and features ``(N, C, S, S)``.
@@ -210,29 +201,9 @@ class PlaneReader(nn.Module):
             return 8 * torch.tanh(0.625 * self.ending(features)), features
 
 
-class Residual(nn.Module):
-    """Two convolutions with a shortcut, which begin as nothing."""
-
-    def __init__(self, channels: int, first: int = 1, last: int = 1) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=first, dilation=first)
-        self.last = _silent(nn.Conv2d(channels, channels, 3, padding=last, dilation=last))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.last(F.gelu(self.first(x)))
-
-
 def luminance(linear: Tensor) -> Tensor:
     """``(N, 1, H, W)`` of linear light ``(N, 3, H, W)``."""
     return (linear * linear.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-
-
-def _silent(layer: LayerT) -> LayerT:
-    """The layer, which gives nothing until it has learnt."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _as_kernel(logits: Tensor) -> Tensor:

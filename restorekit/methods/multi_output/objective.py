@@ -116,10 +116,12 @@ class WinnerTakesAll(Objective):
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
-        if self.settings.kernel_weight:
-            heads, kernels = network(batch.input, with_kernels=True)
+        if self.settings.of_stage:
+            heads, found = network(batch.input, explained=True)
             stages = [heads]
-            losses["kernels"] = self.settings.kernel_weight * self._unexplained(kernels.float(), batch)
+            losses["kernels"] = self.settings.kernel_weight * self._unexplained(found.kernels, batch)
+            inverted = found.inverted.unsqueeze(1)
+            losses["inverted"] = winner_loss(inverted, batch.target, self.kind, self.settings.inverted_weight, self.settings.eps)
         else:
             stages = [network(batch.input)] if self.stages == 1 else network(batch.input, every_stage=True).unbind(1)
         *early, answer = (heads.float() for heads in stages)
