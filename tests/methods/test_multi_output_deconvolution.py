@@ -19,7 +19,7 @@ from restorekit.errors import SettingError
 from restorekit.layers import convolve_circular, transfer_function
 from restorekit.layers.windows import Windows
 from restorekit.methods import Batch
-from restorekit.methods.multi_output import METHOD, DeconvolutionConfig, MultiOutputConfig
+from restorekit.methods.multi_output import METHOD, DeconvolutionConfig, MultiOutputConfig, deconvolution
 from restorekit.methods.multi_output.deconvolution import (
     BlindDeconvolution,
     Scales,
@@ -227,6 +227,18 @@ def test_windows_are_halves_of_each_other_and_each_stands_for_itself() -> None:
         (first, _), (second, _) = (stage(each, image[:, None] * 0.9) for each in (image, other))
     assert first[..., :64].equal(second[..., :64]) or torch.allclose(first[..., :64], second[..., :64], atol=1e-6)
     assert not torch.allclose(first[..., 64:100], second[..., 64:100], atol=1e-4)
+
+
+def test_windows_are_taken_in_portions_that_do_not_show() -> None:
+    torch.manual_seed(0)
+    stage = BlindDeconvolution(STAGE).eval()
+    image, heads = torch.rand(1, 3, 160, 192), torch.rand(1, 2, 3, 160, 192)
+    with torch.no_grad():
+        whole, found = stage(image, heads)
+        with patch.object(deconvolution, "AT_ONCE", 3):
+            portioned, again = stage(image, heads)
+    assert found.kernels.shape[0] == 20
+    assert torch.allclose(portioned, whole, atol=1e-5) and torch.allclose(again.kernels, found.kernels, atol=1e-5)
 
 
 def test_the_network_gives_kernels_where_they_are_asked_for() -> None:

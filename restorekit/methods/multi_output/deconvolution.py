@@ -32,6 +32,8 @@ CLIPPED = 0.985
 """Of the range: brighter pixels may have been brighter still."""
 COARSE = 8.0
 """How much more noise is allowed for in a second inversion, which brings back less."""
+AT_ONCE = 16
+"""Windows whose kernels are estimated together: more would take memory and save no time."""
 
 
 class Explained(NamedTuple):
@@ -69,11 +71,13 @@ class BlindDeconvolution(nn.Module):
             _at_least(reflect_to_multiple(each, STEP), self.least) for each in (image.float(), mean.clamp(0, 1), spread)
         )
         windows = windows_of(image, self.window)
-        estimate, found = self.put_back(windows.cut(image), windows.cut(mean))
-        found = windows.merge(found)
+        parts = (_portions(windows.cut(each)) for each in (image, mean))
+        estimates, maps = zip(*(self.put_back(*part) for part in zip(*parts, strict=True)), strict=True)
+        found = windows.merge(torch.cat(maps))
         correction = crop_to(self.scales(image, mean, spread, found), height, width)
         inverted = crop_to(mean + found[:, :3], height, width)
-        return heads + correction.unsqueeze(1), Explained(torch.cat(estimate.kernels, 1), inverted)
+        kernels = torch.cat([torch.cat(estimate.kernels, 1) for estimate in estimates])
+        return heads + correction.unsqueeze(1), Explained(kernels, inverted)
 
     @property
     def least(self) -> int:
@@ -168,6 +172,10 @@ def unexplained(kernel: Tensor, target: Tensor, image: Tensor) -> Tensor:
     across, down = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
     energy = sum(each.square().mean((1, 2, 3)) for each in (across, down)) + error.square().mean((1, 2, 3)) / 4
     return decibels(energy, 3e-5)
+
+
+def _portions(windows: Tensor) -> tuple[Tensor, ...]:
+    return (windows,) if is_exported() else torch.split(windows, AT_ONCE)  # a graph is for one window
 
 
 def _inner(maps: Tensor, margin: int) -> Tensor:
