@@ -25,7 +25,7 @@ from restorekit.layers.tracing import is_exported
 from restorekit.layers.windows import STEP, Windows
 from restorekit.losses import decibels
 from restorekit.methods.multi_output.config import DeconvolutionConfig
-from restorekit.methods.multi_output.kernels import Estimate, KernelEstimator
+from restorekit.methods.multi_output.kernels import KernelEstimator
 from restorekit.methods.multi_output.two_levels import TwoLevels
 
 CLIPPED = 0.985
@@ -70,13 +70,9 @@ class BlindDeconvolution(nn.Module):
         image, mean, spread = (
             _at_least(reflect_to_multiple(each, STEP), self.least) for each in (image.float(), mean.clamp(0, 1), spread)
         )
-        windows = windows_of(image, self.window)
-        parts = (_portions(windows.cut(each)) for each in (image, mean))
-        estimates, maps = zip(*(self.put_back(*part) for part in zip(*parts, strict=True)), strict=True)
-        found = windows.merge(torch.cat(maps))
+        kernels, found = self.find(image, mean)
         correction = crop_to(self.scales(image, mean, spread, found), height, width)
         inverted = crop_to(mean + found[:, :3], height, width)
-        kernels = torch.cat([torch.cat(estimate.kernels, 1) for estimate in estimates])
         return heads + correction.unsqueeze(1), Explained(kernels, inverted)
 
     @property
@@ -84,17 +80,33 @@ class BlindDeconvolution(nn.Module):
         """The shortest side of a window: a kernel has room in it."""
         return -(-self.kernels.support // STEP) * STEP
 
-    def put_back(self, blurred: Tensor, guess: Tensor) -> tuple[Estimate, Tensor]:
-        """What is found out about windows ``(N, 3, H, W)``, RGB in [0, 1], and seven maps ``(N, 7, H, W)`` of it: what the guess
-        misses, as encoded colours; the same where more noise is allowed for; how much the kernel is trusted.
+    def find(self, image: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """The kernels of all windows, ``(B m, r, S, S)``, and what they put back.
+
+        Args:
+            image, mean: ``(B, 3, H, W)``, RGB in [0, 1], H and W multiples of 4: the photograph and the answer.
+
+        Returns:
+            kernels, and maps ``(B, 7, H, W)``: what the answer misses, as encoded colours; the same where more noise is allowed
+            for; how much the kernel is trusted.
         """
-        light, known = rgb_to_linear_rgb(blurred), rgb_to_linear_rgb(guess)
-        estimate = self.kernels(blurred, guess, light, known)
-        valid = valid_pixels(blurred)
-        weights = fade(guess, self.kernels.support // 2)  # what lies beyond the border is not known
+        light, known = rgb_to_linear_rgb(image), rgb_to_linear_rgb(mean)
+        edges = self.kernels.edges(image, mean)
+        windows = windows_of(image, self.window)
+        cut = windows.cut(torch.cat([light, known, valid_pixels(image), edges], 1))
+        portions = (cut,) if is_exported() else torch.split(cut, AT_ONCE)  # a graph is for one window
+        kernels, maps = zip(*(self._find_in_windows(portion) for portion in portions), strict=True)
+        merged = windows.merge(torch.cat(maps))
+        colours = [linear_rgb_to_rgb((known + merged[:, i : i + 3]).clamp(0.0, 1.2)) - mean for i in (0, 3)]
+        return torch.cat(kernels), torch.cat([*colours, merged[:, 6:]], 1)
+
+    def _find_in_windows(self, cut: Tensor) -> tuple[Tensor, Tensor]:
+        """The kernels ``(N, r, S, S)`` and, in linear light, the maps of windows of all that is known."""
+        light, known, valid, edges = cut[:, :3], cut[:, 3:6], cut[:, 6:7], cut[:, 7:]
+        estimate = self.kernels(light, known, edges)
         missing = put_back(light, known, valid, estimate.kernels[-1], (estimate.noise, COARSE * estimate.noise))
-        maps = [linear_rgb_to_rgb((known + weights * each).clamp(0.0, 1.2)) - guess for each in missing]
-        return estimate, torch.cat([*maps, (weights * estimate.trust).expand_as(valid)], 1)
+        weights = fade(cut, self.kernels.support // 2)  # what lies beyond the border is not known
+        return torch.cat(estimate.kernels, 1), weights * torch.cat([*missing, estimate.trust.expand_as(valid)], 1)
 
 
 class Scales(nn.Module):
@@ -114,7 +126,7 @@ class Scales(nn.Module):
         Args:
             image, mean: ``(B, 3, H, W)``, H and W even: the photograph and the answer.
             spread: ``(B, 1, H, W)``, standard deviation of the heads.
-            found: ``(B, 7, H, W)``, see :meth:`BlindDeconvolution.put_back`.
+            found: ``(B, 7, H, W)``, see :meth:`BlindDeconvolution.find`.
         """
         fine, coarse, trust = found[:, :3], found[:, 3:6], found[:, 6:]
         seen = torch.cat([2 * image - 1, 2 * mean - 1, 20 * spread, 5 * fine, 5 * coarse, trust], 1)
@@ -172,10 +184,6 @@ def unexplained(kernel: Tensor, target: Tensor, image: Tensor) -> Tensor:
     across, down = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
     energy = sum(each.square().mean((1, 2, 3)) for each in (across, down)) + error.square().mean((1, 2, 3)) / 4
     return decibels(energy, 3e-5)
-
-
-def _portions(windows: Tensor) -> tuple[Tensor, ...]:
-    return (windows,) if is_exported() else torch.split(windows, AT_ONCE)  # a graph is for one window
 
 
 def _inner(maps: Tensor, margin: int) -> Tensor:

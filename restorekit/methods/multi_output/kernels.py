@@ -69,24 +69,24 @@ class KernelEstimator(nn.Module):
         self.improve = nn.ModuleList(PlaneReader(planes + compared + 1, width, (1, 2, 4, 1)) for _ in range(refinements))
         self.judge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), silent(nn.Linear(width, 2)))
 
-    def forward(self, image: Tensor, guess: Tensor, linear_image: Tensor, linear_guess: Tensor) -> Estimate:
-        """Estimate the kernels of ``(N, 3, H, W)`` windows, RGB in [0, 1], H and W multiples of 4 and at least S.
+    def forward(self, light: Tensor, known: Tensor, edges: Tensor) -> Estimate:
+        """Estimate the kernels of windows, H and W multiples of 4 and at least S.
 
         Args:
-            image: blurred.
-            guess: what it may have been before.
-            linear_image: the same in linear light; likewise ``linear_guess``.
+            light: ``(N, 3, H, W)``, the photograph, linear light.
+            known: what it may have been before, likewise.
+            edges: ``(N, 2 M, H, W)``, what the network :attr:`edges` says of the whole they were cut of.
         """
-        sharp, blurred = luminance(linear_guess), luminance(linear_image)
+        sharp, blurred = luminance(known), luminance(light)
         spectra = Spectra(sharp)
-        seen, known = _Gradients(spectra, blurred), _Gradients(spectra, sharp)
-        found = [self._least_squares(known, seen, sharp.new_tensor(STRENGTHS)[None])]
-        residue, trust = self.edges(image, guess)
+        seen, own = _Gradients(spectra, blurred), _Gradients(spectra, sharp)
+        found = [self._least_squares(own, seen, sharp.new_tensor(STRENGTHS)[None])]
+        residue, trust = edges.chunk(2, 1)
         for i, strengths in enumerate(self.strengths):
-            edges = _Gradients(spectra, sharp + residue[:, i : i + 1], trust[:, i : i + 1])
-            found.append(self._least_squares(edges, seen, strengths.clamp(-9, 2).exp()[None]))
+            sharpened = _Gradients(spectra, sharp + residue[:, i : i + 1], trust[:, i : i + 1])
+            found.append(self._least_squares(sharpened, seen, strengths.clamp(-9, 2).exp()[None]))
         squares, gains = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-        planes, sizes = _normalised(torch.cat([squares, self._without_guess(known, seen)], 1))
+        planes, sizes = _normalised(torch.cat([squares, self._without_guess(own, seen)], 1))
         logits, features = self.first(planes, sizes)
         logits = logits + self.prior * (planes[:, 1:2].clamp_min(0) + 1e-5).log()
         kernels = [_as_kernel(logits)]
@@ -171,10 +171,15 @@ class Edges(nn.Module):
         super().__init__()
         self.network = TwoLevels(6, width, 2 * versions)
 
-    def forward(self, image: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
-        """What to add to the answer's luminance, and how much its edges are trusted, in [0.02, 1]: ``(N, M, H, W)`` each."""
-        residue, trust = self.network(torch.cat([image, guess], 1) * 2 - 1).chunk(2, 1)
-        return 0.2 * residue, 0.02 + 0.98 * torch.sigmoid(2 * trust)
+    def forward(self, image: Tensor, guess: Tensor) -> Tensor:
+        """What to add to the answer's luminance, then how much its edges are trusted, in [0.02, 1]: ``(B, 2 M, H, W)``.
+
+        Args:
+            image: ``(B, 3, H, W)``, RGB in [0, 1], H and W even: blurred.
+            guess: what it may have been before, likewise.
+        """
+        residue, trust = self.network(torch.cat([image, guess], 1) * 2 - 1).float().chunk(2, 1)
+        return torch.cat([0.2 * residue, 0.02 + 0.98 * torch.sigmoid(2 * trust)], 1)
 
 
 class PlaneReader(nn.Module):
