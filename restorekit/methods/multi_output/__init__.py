@@ -124,7 +124,7 @@ class MultiOutput(Method[MultiOutputConfig]):
         if config.deconvolution is None:
             return None
         block = 2 ** len(config.enc_blk_nums)
-        return (5 * config.deconvolution.window // 4 - 1) // block * block
+        return (11 * config.deconvolution.window // 8 - 1) // block * block
 
     def finish(self, maps: Maps, config: MultiOutputConfig) -> MultiOutputPrediction:
         merged = maps["heads"]

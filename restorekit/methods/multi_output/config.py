@@ -110,7 +110,7 @@ class DeconvolutionConfig:
     """A second stage, which estimates blur kernels and deconvolves by them (``deconvolution.py``).
 
     Attributes:
-        window: about how many pixels a side the windows have that get a kernel each; they overlap by half.
+        window: about how many pixels a side the windows have that get a kernel each; they overlap by a quarter.
         support: side of kernels, in pixels, odd.
         width: channels of the networks that read kernels off planes of them.
         edge_width: channels of the network that sharpens edges.

@@ -136,8 +136,8 @@ class Scales(nn.Module):
 
 
 def windows_of(image: Tensor, side: int) -> Windows:
-    """Where the windows of images ``(B, C, H, W)`` lie, H and W multiples of their step; neighbours share half of each."""
-    return Windows(image.shape[-2], image.shape[-1], (side, side // 2))
+    """Where the windows of images ``(B, C, H, W)`` lie, H and W multiples of their step; neighbours share a quarter of each."""
+    return Windows(image.shape[-2], image.shape[-1], (side, side // 4))
 
 
 def valid_pixels(image: Tensor) -> Tensor:

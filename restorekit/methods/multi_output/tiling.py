@@ -25,7 +25,7 @@ def tiling_for(config: MultiOutputConfig) -> Tiling:
         halo=_reach(config) if stage is None else None,  # kernels depend on where windows lie, and windows on the tile
         overlap=64,
         minimum=max(2 ** (levels + 1), 64 if stage is None else stage.window),
-        bytes_per_pixel=64 * config.width,
+        bytes_per_pixel=64 * config.width + (0 if stage is None else 1024),
     )
 
 
