@@ -223,13 +223,13 @@ def test_each_window_stands_for_itself() -> None:
     stage = BlindDeconvolution(STAGE).eval()
     image = torch.rand(1, 3, 64, 128)
     windows = windows_of(image, 64)
-    assert windows.size == (64, 64) and windows.corners == [(0, 0), (0, 64)]
+    assert windows.size == (64, 72) and windows.corners == [(0, 0), (0, 56)]
     other = image.clone()
     other[..., 100:] = torch.rand(1, 3, 64, 28)
     with torch.no_grad():
         (first, _), (second, _) = (stage(each, image[:, None] * 0.9) for each in (image, other))
-    assert first[..., :64].equal(second[..., :64]) or torch.allclose(first[..., :64], second[..., :64], atol=1e-6)
-    assert not torch.allclose(first[..., 64:100], second[..., 64:100], atol=1e-4)
+    assert torch.allclose(first[..., :56], second[..., :56], atol=1e-6)
+    assert not torch.allclose(first[..., 56:100], second[..., 56:100], atol=1e-4)
 
 
 def test_windows_are_taken_in_portions_that_do_not_show() -> None:
@@ -240,7 +240,7 @@ def test_windows_are_taken_in_portions_that_do_not_show() -> None:
         whole, found = stage(image, heads)
         with patch.object(deconvolution, "AT_ONCE", 3):
             portioned, again = stage(image, heads)
-    assert found.kernels.shape[0] == 20
+    assert found.kernels.shape[0] == 12
     assert torch.allclose(portioned, whole, atol=1e-5) and torch.allclose(again.kernels, found.kernels, atol=1e-5)
 
 
