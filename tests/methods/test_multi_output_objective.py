@@ -180,15 +180,18 @@ def test_the_cautious_answer_can_be_taught_too() -> None:
     assert (network.heads.grad * spread).sum() > 0  # closer together is
 
 
-@pytest.mark.parametrize(
-    "settings", [{"eps": 0.0}, {"weight": -1.0}, {"mean_weight": -1.0}, {"cautious_weight": -1.0}, {"kernel_weight": -1.0}]
-)
-def test_terms_are_not_negative(settings: dict[str, float]) -> None:
+@pytest.mark.parametrize("name", ["weight", "mean_weight", "cautious_weight", "kernel_weight", "inverted_weight"])
+def test_terms_are_not_negative(name: str) -> None:
     method = get_method("multi-output")
-    with pytest.raises(
-        SettingError, match="eps must be positive; weight, mean_weight, cautious_weight and kernel_weight must not"
-    ):
-        method.objective(method.presets["compact"], settings)
+    said = "weight, mean_weight, cautious_weight, kernel_weight, inverted_weight must not be negative"
+    with pytest.raises(SettingError, match=said):
+        method.objective(method.presets["compact"], {name: -1.0})
+
+
+def test_the_floor_of_decibels_is_positive() -> None:
+    method = get_method("multi-output")
+    with pytest.raises(SettingError, match="eps must be positive"):
+        method.objective(method.presets["compact"], {"eps": 0.0})
 
 
 def test_a_single_head_has_nobody_to_disagree_with() -> None:
