@@ -33,7 +33,7 @@ CLIPPED = 0.985
 COARSE = 8.0
 """How much more noise is allowed for in a second inversion, which brings back less."""
 AT_ONCE = 16
-"""Windows whose kernels are estimated together: more would take memory and save no time."""
+"""Windows whose kernels are estimated together: of all that a large tile has, the planes would fill the memory."""
 
 
 class Explained(NamedTuple):
