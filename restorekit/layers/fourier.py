@@ -44,12 +44,28 @@ class FourierProducts:
     def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """``torch.fft.irfft2`` of the parts: ``(..., H, W)``. Imaginary parts that no real map has are ignored, as there."""
         cos, sin = self._vertical
-        count = _length(self._columns)
-        single = (self._half == 0) | (2 * self._half == count)  # the other frequencies stand for their negatives too
-        weight = torch.where(single, 1.0, 2.0).to(real.dtype) / (count * _length(self._rows)).to(real.dtype)
+        weight = self._weights(real)
         a, b = cos @ real - sin @ imaginary, cos @ imaginary + sin @ real
         cos, sin = self._horizontal
         return (a * weight) @ cos.mT - (b * weight) @ sin.mT
+
+    def inverse_centred(self, real: Tensor, imaginary: Tensor, side: int) -> Tensor:
+        """Of what :meth:`inverse` gives the ``(..., side, side)`` around the origin, which lands in the middle; side odd.
+
+        Only these pixels are computed, so that it is faster than the whole by an FFT.
+        """
+        places = _positions(side, real) - side // 2
+        cos, sin = (table * self._weights(real)[:, None] for table in _tables(self._half, places, self._columns, real))
+        parts = real @ torch.cat([cos, sin], 1) + imaginary @ torch.cat([-sin, cos], 1)
+        cos, sin = _tables(places, self._rows, self._rows, real)
+        a, b = parts.split(side, -1)
+        return cos @ a - sin @ b
+
+    def _weights(self, like: Tensor) -> Tensor:
+        """What each column of a half spectrum counts in the inverse transform, ``(W // 2 + 1,)``."""
+        count = _length(self._columns)
+        single = (self._half == 0) | (2 * self._half == count)  # the other frequencies stand for their negatives too
+        return torch.where(single, 1.0, 2.0).to(like.dtype) / (count * _length(self._rows)).to(like.dtype)
 
 
 def _transformed(x: Tensor, vertical: tuple[Tensor, Tensor], horizontal: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -105,3 +121,9 @@ class Spectra:
         if self._products is not None:
             return self._products.inverse(real, imaginary)
         return torch.fft.irfft2(torch.complex(real, imaginary), s=self.size)
+
+    def inverse_centred(self, real: Tensor, imaginary: Tensor, side: int) -> Tensor:
+        """See :meth:`FourierProducts.inverse_centred`; side no larger than the maps."""
+        products = self._products or FourierProducts(*self.size, real)
+        with torch.autocast(real.device.type, enabled=False):  # products of matrices would be rounded to half precision
+            return products.inverse_centred(real, imaginary, side)

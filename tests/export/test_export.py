@@ -23,7 +23,7 @@ from restorekit.export.graph import Predictor, make_graph
 from restorekit.inference import Restorer, onnx_backend
 from restorekit.inference.onnx_backend import OnnxBackend, resolve_provider
 from restorekit.inference.tiling import plan_of_size
-from restorekit.layers.fourier import FourierProducts
+from restorekit.layers.fourier import FourierProducts, Spectra
 from restorekit.methods import Tiling, get_method, list_methods
 from restorekit.methods.deeprft.blocks import Means, NAFEVSBlock
 from restorekit.zoo import list_models, load_card
@@ -140,6 +140,9 @@ def test_products_of_matrices_are_fourier_transforms(height: int, width: int) ->
     real, imaginary = products.forward(x)
     assert torch.allclose(torch.complex(real, imaginary), spectrum, atol=1e-10)
     assert torch.allclose(products.inverse(real, imaginary), x, atol=1e-12)
+    around = x.roll((4, 4), (2, 3))[..., :9, :9]
+    assert torch.allclose(products.inverse_centred(real, imaginary, 9), around, atol=1e-12)
+    assert torch.allclose(Spectra(x).inverse_centred(*Spectra(x).forward(x), 9), around, atol=1e-12)
 
 
 def test_tiled_onnx_is_tiled_torch(card: Path, model: Path) -> None:

@@ -106,7 +106,7 @@ class KernelEstimator(nn.Module):
         """The kernels ``(N, s, S, S)`` for strengths ``(1, s)``, and what each leaves of a kernel's spectrum."""
         held = sharp.power + strengths[..., None, None] * sharp.mean
         real, imaginary = sharp.cross(blurred)
-        return self._centre(sharp.spectra.inverse(real / held, imaginary / held)), sharp.power / held
+        return sharp.spectra.inverse_centred(real / held, imaginary / held, self.support), sharp.power / held
 
     def _without_guess(self, sharp: _Gradients, blurred: _Gradients) -> Tensor:
         """``(N, 5, S, S)``: power of the photograph to that of the answer, least squares the other way, and both cepstra."""
@@ -115,22 +115,13 @@ class KernelEstimator(nn.Module):
         held = blurred.power + STRENGTHS[1] * blurred.mean
         logs = [0.1 * (each.power / each.mean).clamp_min(1e-4).log() for each in (blurred, sharp)]
         even = torch.cat([*ratios, *logs], 1)
-        inverse = sharp.spectra.inverse
-        turned = inverse(real / held, -imaginary / held)
-        return self._centre(torch.cat([inverse(even, torch.zeros_like(even)), turned], 1))
+        real, imaginary = torch.cat([even, real / held], 1), torch.cat([torch.zeros_like(even), -imaginary / held], 1)
+        return sharp.spectra.inverse_centred(real, imaginary, self.support)
 
     def _explained(self, spectra: Spectra, kernel: Tensor, gains: Tensor) -> Tensor:
         """What least squares would have given, ``(N, s, S, S)``, if the kernels ``(N, 1, S, S)`` were right."""
         real, imaginary = spectra.forward_centred(kernel)
-        return self._centre(spectra.inverse(real * gains, imaginary * gains))
-
-    def _centre(self, planes: Tensor) -> Tensor:
-        """The middle ``(..., S, S)`` of maps whose origin is their first pixel."""
-        reach = self.support // 2
-        for dim in (-2, -1):
-            after, before = planes.narrow(dim, 0, reach + 1), planes.narrow(dim, planes.shape[dim] - reach, reach)
-            planes = torch.cat([before, after], dim)
-        return planes
+        return spectra.inverse_centred(real * gains, imaginary * gains, self.support)
 
 
 class _Gradients:
