@@ -64,7 +64,7 @@ def export_once(model: str, path: str, size: tuple[int, int] | None, part: str) 
     """Export the card in a file; gives the largest error, and the bytes of what was written."""
     from restorekit.export import export
 
-    done = export(load_card(model), Path(path), size=size, part=part)
+    done = export(load_card(model), Path(path), size=size, part=part, overwrite=True)
     return done.error, done.bytes
 
 

@@ -52,6 +52,7 @@ class ExportOptions:
     part: Annotated[
         str, typer.Option(metavar="NAME", help="A part of the network by itself: pose, of dcpi-depth.", show_default=False)
     ] = ""
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that stands there.")] = False
     json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False
 
@@ -78,6 +79,7 @@ def export_model(options: ExportOptions) -> None:
         precision=options.precision.value,
         part=options.part,
         calibrate=options.calibrate,
+        overwrite=options.overwrite,
     )
     if options.json:
         checks = [{**asdict(check), "psnr": check.psnr if isfinite(check.psnr) else None} for check in done.checks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,23 +65,26 @@ def export(
     precision: str = "fp32",
     part: str = "",
     calibrate: Path | None = None,
+    overwrite: bool = False,
 ) -> Exported:
     """Write a model as an ONNX file; it appears once ONNX Runtime gives PyTorch's numbers, or not at all.
 
     Args:
         card: the model.
-        path: the file, replaced if it exists.
+        path: the file.
         size: rows and columns of the images it will take; None for any.
         opset: of ONNX, at least 18.
         precision: ``"fp32"``, or ``"fp16"`` or ``"int8"`` inside the graph; images stay float32.
         part: a part of the network that is to be exported by itself, see :attr:`restorekit.methods.Method.parts`; empty for what
             restores.
         calibrate: a folder of photographs like those to be restored, which show int8 the ranges of values; int8 needs it.
+        overwrite: whether to replace what stands there.
 
     Raises:
         SettingError: for a size, opset or part that cannot be.
         UnknownNameError: for another precision.
-        UsageError: for a name that is not an ONNX file's, int8 without photographs, photographs without int8, or int8 for a part.
+        UsageError: for a name that is not an ONNX file's, a file that exists, int8 without photographs, photographs without int8,
+            or int8 for a part.
         ImageError: for a photograph that cannot be read.
         CardError: if the card's weights cannot be used, its network cannot be exported, or the file cannot be written.
         NumericalError: if the graph does not give PyTorch's numbers.
@@ -89,6 +93,8 @@ def export(
 
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} is no name for an ONNX file", "Give it one that ends in .onnx")
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path} exists", "Name another file with -o, or replace it with --overwrite")
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
     if opset < LEAST_OPSET:
@@ -108,7 +114,7 @@ def export(
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+        with replacing(path, overwrite=overwrite) as file:
             file.write(data)
     except OSError as error:
         raise CardError(f"{path} cannot be written: {error.strerror}", "Check the folder and the free space") from None

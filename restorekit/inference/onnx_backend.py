@@ -199,7 +199,7 @@ def exported_card(card: Card) -> Path:
         except OSError as error:
             raise CardError(f"{path.parent} cannot be made: {error.strerror}", "Set RESTOREKIT_CACHE to a folder") from None
         log.warning("exporting %s for onnxruntime; this can take minutes, and is done once", card.name)
-        export(card, path)
+        export(card, path, overwrite=True)
     return path
 
 

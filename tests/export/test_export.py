@@ -388,6 +388,16 @@ def test_folders_are_made_and_names_of_other_files_refused(card: Path, tmp_path:
     assert not (tmp_path / "card.toml").exists()
 
 
+def test_a_file_that_exists_is_replaced_only_if_asked(card: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(b"another's")
+    with pytest.raises(UsageError, match=r"exists.*--overwrite"):
+        export(load_card(card), path, size=(64, 64))
+    assert path.read_bytes() == b"another's"
+    export(load_card(card), path, size=(64, 64), overwrite=True)
+    assert path.read_bytes() != b"another's" and [each.name for each in tmp_path.iterdir()] == ["x.onnx"]
+
+
 def test_settings_that_cannot_be(card: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="multiples of 2"):
         export(load_card(card), tmp_path / "x.onnx", size=(63, 64))
