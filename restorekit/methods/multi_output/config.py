@@ -117,6 +117,8 @@ class DeconvolutionConfig:
         edge_versions: how many versions of the edges it gives.
         refinements: how often a kernel is improved.
         scales_width: channels of the network that weighs what they put back.
+        surroundings: channels of what that network is told of the wider surroundings of each pixel.
+        passes: how often all this is done, each time on what the time before gave.
     """
 
     window: int = 256
@@ -126,6 +128,8 @@ class DeconvolutionConfig:
     edge_versions: int = 3
     refinements: int = 2
     scales_width: int = 16
+    surroundings: int = 8
+    passes: int = 2
 
     def __post_init__(self) -> None:
         if self.support < 3 or self.support % 2 == 0:
@@ -134,8 +138,9 @@ class DeconvolutionConfig:
             raise ValueError("window must be at least four times support")
         if self.window % 8:
             raise ValueError("window must be a multiple of 8")
-        if min(self.width, self.edge_width, self.edge_versions, self.scales_width) < 1 or self.refinements < 0:
-            raise ValueError("width, edge_width, edge_versions and scales_width must be at least 1, refinements at least 0")
+        at_least_1 = ("width", "edge_width", "edge_versions", "scales_width", "surroundings", "passes")
+        if min(getattr(self, name) for name in at_least_1) < 1 or self.refinements < 0:
+            raise ValueError(f"{', '.join(at_least_1)} must be at least 1, refinements at least 0")
 
 
 @dataclass(frozen=True)

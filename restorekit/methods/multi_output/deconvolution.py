@@ -26,7 +26,7 @@ from restorekit.layers.windows import STEP, Windows
 from restorekit.losses import decibels
 from restorekit.methods.multi_output.config import DeconvolutionConfig
 from restorekit.methods.multi_output.kernels import KernelEstimator
-from restorekit.methods.multi_output.two_levels import TwoLevels
+from restorekit.methods.multi_output.two_levels import TwoLevels, silent
 
 CLIPPED = 0.985
 """Of the range: brighter pixels may have been brighter still."""
@@ -36,44 +36,61 @@ AT_ONCE = 16
 """Windows whose kernels are estimated together: of all that a large tile has, the planes would fill the memory."""
 
 
-class Explained(NamedTuple):
-    """What is found out about the blur of images on the way to their correction.
+class Pass(NamedTuple):
+    """What one pass of the second stage over images gives.
 
     Attributes:
+        heads: ``(B, n, 3, H, W)``, corrected.
         kernels: of each of the m windows those found one after another, the last of which counts, ``(B m, r, S, S)``.
         inverted: ``(B, 3, H, W)``, the mean of the heads with all that the last kernels put back.
     """
 
+    heads: Tensor
     kernels: Tensor
     inverted: Tensor
 
 
 class BlindDeconvolution(nn.Module):
-    """Corrects heads by kernels estimated from the photograph and their mean.
+    """Corrects heads by kernels estimated from the photograph and their mean, several times with the same weights.
+
+    A mean that is corrected is sharper, tells more of the kernel, and leaves less to be put back. Each pass is taught for itself,
+    on what the one before it gave.
 
     Args:
-        config: side of the windows, and shape of the networks.
+        config: how many passes, side of the windows, and shape of the networks.
     """
 
     def __init__(self, config: DeconvolutionConfig) -> None:
         super().__init__()
+        self.passes = config.passes
         self.window = config.window
         self.kernels = KernelEstimator(config.support, config.width, config.edge_width, config.edge_versions, config.refinements)
-        self.scales = Scales(config.scales_width)
+        self.scales = Scales(config.scales_width, config.surroundings)
 
-    def forward(self, image: Tensor, heads: Tensor) -> tuple[Tensor, Explained]:
-        """Correct the heads ``(B, n, 3, H, W)`` of images ``(B, 3, H, W)``, RGB in [0, 1], any H and W, all of them alike."""
+    def forward(self, image: Tensor, heads: Tensor) -> list[Pass]:
+        """Correct the heads ``(B, n, 3, H, W)`` of images ``(B, 3, H, W)``, RGB in [0, 1], any H and W.
+
+        All heads move alike, but for how far they lie apart, which tells of doubt.
+        """
         height, width = image.shape[-2:]
         values = heads.float()
         mean = values.mean(1)
-        spread = ((values - mean[:, None]).square().mean((1, 2)) + 1e-8).sqrt().unsqueeze(1)
-        image, mean, spread = (
-            _at_least(reflect_to_multiple(each, STEP), self.least) for each in (image.float(), mean.clamp(0, 1), spread)
-        )
-        kernels, found = self.find(image, mean)
-        correction = crop_to(self.scales(image, mean, spread, found), height, width)
-        inverted = crop_to(mean + found[:, :3], height, width)
-        return heads + correction.unsqueeze(1), Explained(kernels, inverted)
+        apart = values - mean[:, None]
+        spread = (apart.square().mean((1, 2)) + 1e-8).sqrt().unsqueeze(1)
+        image, spread = (self._prepared(each) for each in (image.float(), spread))
+        passes: list[Pass] = []
+        for _ in range(self.passes):
+            known = self._prepared(mean.clamp(0, 1))
+            kernels, found = self.find(image, known)
+            correction, doubt = (crop_to(each, height, width) for each in self.scales(image, known, spread, found))
+            corrected = mean + correction
+            inverted = crop_to(known + found[:, :3], height, width)
+            passes.append(Pass(corrected[:, None] + doubt[:, None] * apart, kernels, inverted))
+            mean = corrected.detach()
+        return passes
+
+    def _prepared(self, maps: Tensor) -> Tensor:
+        return _at_least(reflect_to_multiple(maps, STEP), self.least)
 
     @property
     def least(self) -> int:
@@ -114,25 +131,58 @@ class Scales(nn.Module):
 
     Args:
         width: of its network.
+        surroundings: channels of what it is told of the wider surroundings.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, surroundings: int) -> None:
         super().__init__()
-        self.network = TwoLevels(14, width, 5)
+        self.surroundings = Surroundings(14, 3 * width, surroundings)
+        self.network = TwoLevels(14 + surroundings, width, 6)
 
-    def forward(self, image: Tensor, mean: Tensor, spread: Tensor, found: Tensor) -> Tensor:
-        """The correction ``(B, 3, H, W)``.
+    def forward(self, image: Tensor, mean: Tensor, spread: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+        """The correction ``(B, 3, H, W)``, and by how much heads shall lie farther apart, ``(B, 1, H, W)``: 1 is as they are.
 
         Args:
-            image, mean: ``(B, 3, H, W)``, H and W even: the photograph and the answer.
+            image, mean: ``(B, 3, H, W)``, H and W multiples of 4: the photograph and the answer.
             spread: ``(B, 1, H, W)``, standard deviation of the heads.
             found: ``(B, 7, H, W)``, see :meth:`BlindDeconvolution.find`.
         """
         fine, coarse, trust = found[:, :3], found[:, 3:6], found[:, 6:]
         seen = torch.cat([2 * image - 1, 2 * mean - 1, 20 * spread, 5 * fine, 5 * coarse, trust], 1)
-        written = self.network(seen).float()
+        written = self.network(torch.cat([seen, self.surroundings(seen)], 1)).float()
         first, second = torch.sigmoid(written[:, :2] - 1.5).chunk(2, 1)
-        return first * fine + second * coarse + 0.1 * written[:, 2:]
+        return first * fine + second * coarse + 0.1 * written[:, 2:5], torch.exp(3 * torch.tanh(written[:, 5:] / 3))
+
+
+class Surroundings(nn.Module):
+    """Tells each pixel of what is around it, 122 pixels far: the most and the mean of features there.
+
+    Whether a soft edge is blurred or was soft is not seen at the edge; the sharpest one nearby may tell.
+
+    Args:
+        given: channels of what it reads.
+        width: channels of its features.
+        asked: channels of what it writes, which are 0 until it has learnt.
+    """
+
+    REACH = 15  # of features, which lie 8 pixels apart
+
+    def __init__(self, given: int, width: int, asked: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(given, width, 6, stride=4, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, stride=2, padding=1), nn.GELU()
+        )
+        self.told = nn.Sequential(nn.Conv2d(2 * width, width, 1), nn.GELU(), silent(nn.Conv2d(width, asked, 1)))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(B, given, H, W)``, H and W multiples of 4, to ``(B, asked, H, W)``."""
+        most = mean = self.features(maps)
+        for across in (True, False):
+            size, padding = ((1, 2 * self.REACH + 1), (0, self.REACH)) if across else ((2 * self.REACH + 1, 1), (self.REACH, 0))
+            most = F.max_pool2d(most, size, 1, padding)
+            mean = F.avg_pool2d(mean, size, 1, padding, count_include_pad=False)
+        told = F.interpolate(self.told(torch.cat([most, mean], 1)), scale_factor=8.0)
+        return crop_to(told, *maps.shape[-2:])
 
 
 def windows_of(image: Tensor, side: int) -> Windows:

@@ -92,7 +92,8 @@ class KernelEstimator(nn.Module):
         kernels = [_as_kernel(logits)]
         for network in self.improve:
             kernel = kernels[-1].detach()  # each step is taught for itself: through all, gradients grew without bound
-            missing = (squares - self._explained(spectra, kernel, gains)) / _size(squares)
+            explained = self._explained(spectra, kernel, gains)
+            missing = (squares - explained) / torch.maximum(_size(squares), _size(explained))  # whatever edges are like
             shown = torch.cat([planes, 3 * missing, kernel / _size(kernel)], 1)
             change, features = network(shown, torch.cat([sizes, _size(missing, 1e-4).log(), _size(kernel).log()], 1))
             logits = logits.detach() + change
@@ -163,14 +164,17 @@ class Edges(nn.Module):
         self.network = TwoLevels(6, width, 2 * versions)
 
     def forward(self, image: Tensor, guess: Tensor) -> Tensor:
-        """What to add to the answer's luminance, then how much its edges are trusted, in [0.02, 1]: ``(B, 2 M, H, W)``.
+        """What to add to the answer's luminance, and how much its edges are trusted, in [0.02, 1]: ``(B, 2 M, H, W)``.
+
+        What is added is within 0.3: least squares do not feel how large edges are, so that nothing else would keep it from
+        growing.
 
         Args:
             image: ``(B, 3, H, W)``, RGB in [0, 1], H and W even: blurred.
             guess: what it may have been before, likewise.
         """
         residue, trust = self.network(torch.cat([image, guess], 1) * 2 - 1).float().chunk(2, 1)
-        return torch.cat([0.2 * residue, 0.02 + 0.98 * torch.sigmoid(2 * trust)], 1)
+        return torch.cat([0.3 * torch.tanh(residue), 0.02 + 0.98 * torch.sigmoid(2 * trust)], 1)
 
 
 class PlaneReader(nn.Module):

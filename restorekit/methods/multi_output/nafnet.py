@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from restorekit.layers import pad_to_multiple
 from restorekit.layers.naf import NAFBlock
-from restorekit.methods.multi_output.deconvolution import BlindDeconvolution, Explained
+from restorekit.methods.multi_output.deconvolution import BlindDeconvolution, Pass
 from restorekit.methods.multi_output.heads import ManyHeaded, add_to_image
 
 Window = tuple[int, int]
@@ -64,10 +64,10 @@ class NAFNet(ManyHeaded):
             self.decoders.append(nn.Sequential(*(NAFBlock(c, window) for _ in range(blocks))))
         self.deconvolution = deconvolution
 
-    def forward(self, image: Tensor, explained: bool = False) -> Tensor | tuple[Tensor, Explained]:
+    def forward(self, image: Tensor, every_pass: bool = False) -> Tensor | list[Pass]:
         """The heads ``(B, n_heads, 3, H, W)`` for an image ``(B, 3, H, W)``, RGB in [0, 1], any H and W; not clipped.
 
-        With ``explained`` also what the second stage, which there must be, found on the way.
+        With ``every_pass`` those of each pass of the second stage, which there must be, and what was found on the way.
         """
         x = self.intro(pad_to_multiple(image, self.multiple))
         skips = []
@@ -81,8 +81,8 @@ class NAFNet(ManyHeaded):
         heads = add_to_image(self.ending(x), image)
         if self.deconvolution is None:
             return heads
-        corrected, found = self.deconvolution(image, heads)
-        return (corrected, found) if explained else corrected
+        passes: list[Pass] = self.deconvolution(image, heads)
+        return passes if every_pass else passes[-1].heads
 
 
 def tlc_windows(train_size: tuple[int, int] | None, levels: int) -> list[Window | None]:

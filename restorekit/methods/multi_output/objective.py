@@ -5,6 +5,8 @@ Source: "Multi-Outputs Is All You Need For Deblur" (2022), distribution loss wit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -117,27 +119,34 @@ class WinnerTakesAll(Objective):
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         if self.settings.of_stage:
-            heads, found = network(batch.input, explained=True)
-            stages = [heads]
-            losses["kernels"] = self.settings.kernel_weight * self._unexplained(found.kernels, batch)
-            inverted = found.inverted.unsqueeze(1)
-            losses["inverted"] = winner_loss(inverted, batch.target, self.kind, self.settings.inverted_weight, self.settings.eps)
+            passes = network(batch.input, every_pass=True)
+            early, answers = [], [each.heads.float() for each in passes]
+            losses["kernels"] = self.settings.kernel_weight * _mean(self._unexplained(each.kernels, batch) for each in passes)
+            weight = self.settings.inverted_weight
+            losses["inverted"] = _mean(self._of_image(each.inverted, batch.target, weight) for each in passes)
         else:
             stages = [network(batch.input)] if self.stages == 1 else network(batch.input, every_stage=True).unbind(1)
-        *early, answer = (heads.float() for heads in stages)
-        losses[self.kind] = self._loss(answer, batch.target)
+            *early, answer = (heads.float() for heads in stages)
+            answers = [answer]
+        losses[self.kind] = _mean(self._loss(answer, batch.target) for answer in answers)
         for i, heads in enumerate(early, start=1):
             losses[f"{self.kind}_stage{i}"] = self._loss(heads, batch.target)
-        if self.settings.mean_weight:
-            mean = answer.mean(1, keepdim=True)
-            losses["mean"] = winner_loss(mean, batch.target, self.kind, self.settings.mean_weight, self.settings.eps)
-        if self.settings.cautious_weight:
-            mean = answer.mean(1)
-            squares = (answer - mean[:, None]).square().sum(1)  # as var(1) does it, which takes ten times as long on a CPU
-            variance = squares.mean(1, keepdim=True) / (answer.shape[1] - 1)
-            given = cautious(batch.input.float(), mean, variance, self.config.doubt)[:, None]
-            losses["cautious"] = winner_loss(given, batch.target, self.kind, self.settings.cautious_weight, self.settings.eps)
+        if weight := self.settings.mean_weight:
+            losses["mean"] = _mean(self._of_image(answer.mean(1), batch.target, weight) for answer in answers)
+        if weight := self.settings.cautious_weight:
+            given = (self._cautious(batch.input.float(), answer) for answer in answers)
+            losses["cautious"] = _mean(self._of_image(image, batch.target, weight) for image in given)
         return losses
+
+    def _cautious(self, image: Tensor, heads: Tensor) -> Tensor:
+        mean = heads.mean(1)
+        squares = (heads - mean[:, None]).square().sum(1)  # as var(1) does it, which takes ten times as long on a CPU
+        variance = squares.mean(1, keepdim=True) / (heads.shape[1] - 1)
+        return cautious(image, mean, variance, self.config.doubt)
+
+    def _of_image(self, image: Tensor, target: Tensor, weight: float) -> Tensor:
+        """The loss of an image ``(B, 3, H, W)`` as of one candidate."""
+        return winner_loss(image.unsqueeze(1), target, self.kind, weight, self.settings.eps)
 
     def _unexplained(self, kernels: Tensor, batch: Batch) -> Tensor:
         """The sum over the kernels ``(B m, r, S, S)`` found on the way, the mean over the windows."""
@@ -157,3 +166,7 @@ class WinnerTakesAll(Objective):
         if self.kind == "psnr":
             return pair_errors(heads, target)
         return candidate_errors(pair_means(heads), target, self.kind)
+
+
+def _mean(losses: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(losses)).mean()
