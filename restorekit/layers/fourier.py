@@ -58,7 +58,7 @@ class FourierProducts:
         cos, sin = (table * self._weights(real)[:, None] for table in _tables(self._half, places, self._columns, real))
         parts = real @ torch.cat([cos, sin], 1) + imaginary @ torch.cat([-sin, cos], 1)
         cos, sin = _tables(places, self._rows, self._rows, real)
-        a, b = parts.split(side, -1)
+        a, b = torch.split(parts, side, -1)
         return cos @ a - sin @ b
 
     def _weights(self, like: Tensor) -> Tensor:
