@@ -40,7 +40,7 @@ from rich.console import Console
 
 from restorekit import images
 from restorekit.inference import Restorer
-from restorekit.inference.tiling import Plan, plan_tiles
+from restorekit.inference.tiling import TilePlan, plan_tiles
 from restorekit.methods import Method, Tiling, get_method, list_methods
 from restorekit.zoo import list_models, list_templates, load_card, load_network
 
@@ -86,7 +86,7 @@ class Choice:
     measures: bool
     anchor: int
 
-    def name(self, plan: Plan, tiling: Tiling, taken: Choice) -> str:
+    def name(self, plan: TilePlan, tiling: Tiling, taken: Choice) -> str:
         if self.anchor:
             return "anchored"
         if self.measures:
@@ -106,7 +106,7 @@ class Choice:
         return kind()
 
 
-def choices(taken: Choice, plan: Plan) -> list[Choice]:
+def choices(taken: Choice, plan: TilePlan) -> list[Choice]:
     """What there is beside the choice that the engine takes, and that itself."""
     if taken.measures:
         return [Choice(False, 0), taken]
@@ -158,7 +158,7 @@ def psnr(values: NDArray[np.float32], target: NDArray[np.float32]) -> float:
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def seam(difference: NDArray[np.float32], plan: Plan) -> float:
+def seam(difference: NDArray[np.float32], plan: TilePlan) -> float:
     """The mean step of ``(H, W, C)`` onto the lines where a tile or fade starts or ends, over that onto all others."""
     borders, others = [], []
     for axis, spans in ((0, plan.rows), (1, plan.columns)):
@@ -171,7 +171,7 @@ def seam(difference: NDArray[np.float32], plan: Plan) -> float:
     return float(np.mean(borders)) / usual if usual else 1.0
 
 
-def tone(difference: NDArray[np.float32], plan: Plan) -> float:
+def tone(difference: NDArray[np.float32], plan: TilePlan) -> float:
     """The largest step between the mean colours ``(H, W, C)`` has where one tile weighs most and where its neighbour does, in
     255ths.
     """

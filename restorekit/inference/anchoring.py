@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from restorekit import images
 from restorekit.inference.resampling import enlarged, means
-from restorekit.inference.tiling import Plan, Span
+from restorekit.inference.tiling import Span, TilePlan
 
 FloatArray = NDArray[np.float32]
 
@@ -50,7 +50,7 @@ class Anchor:
         return np.linspace(span.start, span.stop, max(1, round((span.stop - span.start) / self._cell)) + 1)
 
 
-def reduced_size(plan: Plan, multiple: int, longest: int | None) -> tuple[int, int]:
+def reduced_size(plan: TilePlan, multiple: int, longest: int | None) -> tuple[int, int]:
     """Rows and columns, multiples of ``multiple``, of a copy of the image that takes no more than a tile; no side is longer than
     ``longest``.
     """

@@ -18,7 +18,7 @@ from restorekit.inference.canvas import Canvas
 from restorekit.inference.extras import Extras, as_arrays
 from restorekit.inference.memory import tile_budget
 from restorekit.inference.merge import merge_tiles
-from restorekit.inference.tiling import Plan, Span, least_side, plan_of_size, plan_tiles
+from restorekit.inference.tiling import Span, TilePlan, least_side, plan_of_size, plan_tiles
 from restorekit.methods import Method, Prediction, Tiling
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Engine:
 
     def fill(
         self, canvas: Canvas, progress: Progress, note: Callable[[str], None], extras: Mapping[str, FloatArray] | None = None
-    ) -> Plan:
+    ) -> TilePlan:
         """Draw the whole prediction for the canvas's picture; gives the plan that led there.
 
         Starts again with smaller tiles where memory ends and in float32 where a result is not finite, and says so through
@@ -167,7 +167,7 @@ class Engine:
                     return self.measured[precision]
         return self.tiling.bytes_per_pixel
 
-    def _plan(self, picture: images.Image | images.LargeImage) -> Plan:
+    def _plan(self, picture: images.Image | images.LargeImage) -> TilePlan:
         size = (picture.height, picture.width)
         if self._size is not None and not self.tiling.whole:
             return plan_of_size(size, self._size, self.tiling, self.overlap)
@@ -177,7 +177,7 @@ class Engine:
             self.budget, pixels = budget.bytes, budget.largest_tile(self.bytes_per_pixel) // (self._batch or 1)
         return plan_tiles(size, self.tiling, max_side=self._max_side, max_pixels=pixels, overlap=self.overlap)
 
-    def _tiles_at_once(self, plan: Plan) -> int:
+    def _tiles_at_once(self, plan: TilePlan) -> int:
         """As many as were asked for, or on CUDA as many as pay, where tiles are cut by memory no more than fit into it."""
         by_itself = self.backend.device.type == "cuda" and not self.backend.compiles
         most = self._most_at_once or (_MOST_AT_ONCE if by_itself else 1)
@@ -188,7 +188,7 @@ class Engine:
             most = min(most, room // (plan.tile[0] * plan.tile[1]))
         return max(1, min(most, plan.tiles))
 
-    def _halved(self, plan: Plan) -> int:
+    def _halved(self, plan: TilePlan) -> int:
         """The longest side of a tile after ``plan`` did not fit into memory."""
         if self.tiling.whole:
             raise OutOfMemoryError(
@@ -220,7 +220,7 @@ class Engine:
         with torch.inference_mode():
             return as_arrays(self.method.measure(torch.from_numpy(image)))
 
-    def _run(self, canvas: Canvas, plan: Plan, progress: Progress, extras: Extras) -> None:
+    def _run(self, canvas: Canvas, plan: TilePlan, progress: Progress, extras: Extras) -> None:
         picture = canvas.picture
         progress(0, plan.tiles)
         anchor = self._anchor(picture, plan, extras)
@@ -236,7 +236,9 @@ class Engine:
         for block in merge_tiles(plan, run):
             canvas.draw(block.rows, block.columns, self._finish(block.maps))
 
-    def _tiles(self, picture: images.Image | images.LargeImage, plan: Plan, extras: Extras) -> Iterator[dict[str, FloatArray]]:
+    def _tiles(
+        self, picture: images.Image | images.LargeImage, plan: TilePlan, extras: Extras
+    ) -> Iterator[dict[str, FloatArray]]:
         """The maps ``(C, h, w)`` of each tile in the plan's order. As many more are started as the backend wants to have."""
         waiting: deque[Callable[[], dict[str, FloatArray]]] = deque()
         for group in _alike(product(plan.rows, plan.columns), self.at_once):
@@ -248,7 +250,7 @@ class Engine:
         while waiting:
             yield from _finite(waiting.popleft()())
 
-    def _anchor(self, picture: images.Image | images.LargeImage, plan: Plan, extras: Extras) -> Anchor | None:
+    def _anchor(self, picture: images.Image | images.LargeImage, plan: TilePlan, extras: Extras) -> Anchor | None:
         """What tiles are to agree with; None where they need not, or do."""
         if not self.tiling.anchor or plan.exact:
             return None

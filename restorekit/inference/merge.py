@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit.inference.tiling import Plan, Span
+from restorekit.inference.tiling import Span, TilePlan
 
 FloatArray = NDArray[np.float32]
 RunTile = Callable[[Span, Span], Mapping[str, FloatArray]]
@@ -33,7 +33,7 @@ class Block:
     maps: dict[str, FloatArray]
 
 
-def merge_tiles(plan: Plan, run: RunTile) -> Iterator[Block]:
+def merge_tiles(plan: TilePlan, run: RunTile) -> Iterator[Block]:
     """Run every tile, and give every pixel of the image once, as soon as no further tile reaches it.
 
     Args:

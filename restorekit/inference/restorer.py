@@ -24,7 +24,7 @@ from restorekit.inference.extras import read_extras
 from restorekit.inference.onnx_backend import OnnxBackend, exported_card
 from restorekit.inference.pictures import taken_away
 from restorekit.inference.result import Restoration, Run
-from restorekit.inference.tiling import Plan, least_side, no_room
+from restorekit.inference.tiling import TilePlan, least_side, no_room
 from restorekit.methods import Method, get_method
 
 if TYPE_CHECKING:
@@ -350,7 +350,7 @@ class Restorer:
             run = self._report(plan, perf_counter() - started, notes)
         return image.replace_pixels(canvas.answer), run
 
-    def _report(self, plan: Plan | None, seconds: float, notes: list[str]) -> Run:
+    def _report(self, plan: TilePlan | None, seconds: float, notes: list[str]) -> Run:
         cut = plan is not None and not plan.is_whole
         return Run(
             device=self.device,

@@ -58,7 +58,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TilePlan:
     """How one image is cut: every pair of a row span and a column span is a tile.
 
     Attributes:
@@ -95,7 +95,7 @@ def plan_tiles(
     max_side: int | None = None,
     max_pixels: int | None = None,
     overlap: int | None = None,
-) -> Plan:
+) -> TilePlan:
     """The plan with the least work: the whole image as one tile where the limits allow it, else few and large tiles of one size.
 
     Args:
@@ -113,7 +113,7 @@ def plan_tiles(
     blocks = (-(-size[0] // block), -(-size[1] // block))
     if tiling.whole:
         spans = (_cut(length, 0, 1, 0, block) for length in size)
-        return Plan(size, (blocks[0] * block, blocks[1] * block), 0, True, *spans)
+        return TilePlan(size, (blocks[0] * block, blocks[1] * block), 0, True, *spans)
     minimum = -(-tiling.minimum // block)
     limits = _Limits(
         side=max(blocks) if max_side is None else max(max_side // block, minimum),
@@ -133,10 +133,10 @@ def plan_tiles(
         _cut(length, side, count, trim, block)
         for length, side, count in zip(size, (grid.rows, grid.columns), (grid.down, grid.across), strict=True)
     )
-    return Plan(size, (grid.rows * block, grid.columns * block), margin * block, exact or grid.tiles == 1, rows, columns)
+    return TilePlan(size, (grid.rows * block, grid.columns * block), margin * block, exact or grid.tiles == 1, rows, columns)
 
 
-def plan_of_size(size: tuple[int, int], tile: tuple[int, int], tiling: Tiling, overlap: int | None = None) -> Plan:
+def plan_of_size(size: tuple[int, int], tile: tuple[int, int], tiling: Tiling, overlap: int | None = None) -> TilePlan:
     """The plan whose tiles all have the size ``tile``, of which an image that is smaller fills a part only.
 
     Args:
@@ -166,7 +166,7 @@ def plan_of_size(size: tuple[int, int], tile: tuple[int, int], tiling: Tiling, o
     rows, columns = (
         _cut(length, side // block, count, trim, block) for length, side, count in zip(size, tile, counts, strict=True)
     )
-    return Plan(size, tile, margin * block, exact or counts == [1, 1], rows, columns)
+    return TilePlan(size, tile, margin * block, exact or counts == [1, 1], rows, columns)
 
 
 def least_side(tiling: Tiling, overlap: int) -> int:

@@ -62,7 +62,7 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FootageVerdict:
     """What the networks that learnt from a video make of it.
 
     Attributes:
@@ -123,7 +123,7 @@ def intrinsics_of(fov: float | None, size: tuple[int, int]) -> tuple[float, ...]
     return (focal, focal * width / height, 0.5, 0.5)
 
 
-def judge(recipe: Recipe, card: Card) -> Verdict | None:
+def judge(recipe: Recipe, card: Card) -> FootageVerdict | None:
     """What a card that learnt by the recipe makes of the recipe's videos; on the CPU, from a few triplets. None if its method
     cannot tell (:meth:`restorekit.methods.Objective.appraise`).
     """
@@ -141,7 +141,7 @@ def judge(recipe: Recipe, card: Card) -> Verdict | None:
     found = [objective.appraise(network, triplets[index]) for index in range(len(triplets))]
     if not all(found):
         return None
-    return Verdict(fmean(one["explained"] for one in found), median(one["parallax"] for one in found))
+    return FootageVerdict(fmean(one["explained"] for one in found), median(one["parallax"] for one in found))
 
 
 @dataclass(frozen=True)

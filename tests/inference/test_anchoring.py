@@ -17,7 +17,7 @@ from restorekit.inference import Restorer
 from restorekit.inference.anchoring import Anchor, reduced, reduced_size
 from restorekit.inference.engine import Engine
 from restorekit.inference.resampling import enlarged, means
-from restorekit.inference.tiling import Plan, Span, plan_tiles
+from restorekit.inference.tiling import Span, TilePlan, plan_tiles
 from restorekit.methods import Tiling
 from tests.inference.networks import Mean3, Tight, picture
 from tests.inference.test_engine import fill
@@ -95,7 +95,7 @@ def test_sizes_of_copies() -> None:
     height, width = reduced_size(plan, 16, None)
     assert 0.9 * 2**20 < height * width <= plan.tile[0] * plan.tile[1]
     assert max(reduced_size(plan, 16, 512)) == 512
-    slender = Plan((20, 40_000), (24, 1000), 32, False, (), ())
+    slender = TilePlan((20, 40_000), (24, 1000), 32, False, (), ())
     assert reduced_size(slender, 8, None) == (8, 6928)
 
 

@@ -14,7 +14,7 @@ from restorekit import images
 from restorekit.errors import NumericalError, OutOfMemoryError, SettingError
 from restorekit.inference.canvas import Canvas
 from restorekit.inference.engine import Engine
-from restorekit.inference.tiling import Plan
+from restorekit.inference.tiling import TilePlan
 from tests.inference.networks import Mean3, Tight, picture
 
 MEAN = Mean3()
@@ -25,7 +25,7 @@ def engine_with(room: int, *, precision: str = "fp32", fails_in: str = "", **opt
     return Engine(MEAN, 0, backend, **options), backend
 
 
-def fill(engine: Engine, pixels: np.ndarray) -> tuple[np.ndarray, Plan, list[str], list[tuple[int, int]]]:
+def fill(engine: Engine, pixels: np.ndarray) -> tuple[np.ndarray, TilePlan, list[str], list[tuple[int, int]]]:
     canvas = Canvas(images.Image.from_array(pixels), 1, False, False)
     notes: list[str] = []
     progress: list[tuple[int, int]] = []

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.tiling import Choice, tone
 from restorekit import images
 from restorekit.inference import Restorer
-from restorekit.inference.tiling import Plan, plan_tiles
+from restorekit.inference.tiling import TilePlan, plan_tiles
 from restorekit.methods import get_method
 from restorekit.methods.multi_output import METHOD, MultiOutputConfig
 from restorekit.zoo import load_card, load_network
@@ -62,7 +62,7 @@ def test_small_and_slender_images(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(tiled.image.pixels, whole.image.pixels, atol=1e-5)
 
 
-def steps_at_borders(values: NDArray[np.float32], plan: Plan) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def steps_at_borders(values: NDArray[np.float32], plan: TilePlan) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """For rows and for columns: the mean step onto each line where a tile or fade starts or ends, and onto all others."""
     result = []
     for axis, spans in ((0, plan.rows), (1, plan.columns)):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restorekit.errors import SettingError
-from restorekit.inference.tiling import Plan, Span, least_side, plan_tiles
+from restorekit.inference.tiling import Span, TilePlan, least_side, plan_tiles
 from restorekit.methods import Tiling
 
 SIDES = st.integers(1, 700)
@@ -22,7 +22,7 @@ def tilings(draw: st.DrawFn) -> Tiling:
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> tuple[Plan, Tiling, int]:
+def plans(draw: st.DrawFn) -> tuple[TilePlan, Tiling, int]:
     """A plan within a limit on its sides, the tiling it was made for, and the limit."""
     tiling = draw(tilings())
     overlap = draw(st.none() | st.integers(0, 40))
@@ -38,7 +38,7 @@ def weights_over(length: int, spans: tuple[Span, ...]) -> np.ndarray:
 
 
 @given(plans())
-def test_weights_sum_to_one_at_every_pixel(case: tuple[Plan, Tiling, int]) -> None:
+def test_weights_sum_to_one_at_every_pixel(case: tuple[TilePlan, Tiling, int]) -> None:
     plan, _, _ = case
     for length, spans in zip(plan.size, (plan.rows, plan.columns), strict=True):
         np.testing.assert_allclose(weights_over(length, spans), 1, atol=1e-6)
@@ -46,7 +46,7 @@ def test_weights_sum_to_one_at_every_pixel(case: tuple[Plan, Tiling, int]) -> No
 
 
 @given(plans())
-def test_tiles_lie_on_the_networks_grid_and_have_one_size(case: tuple[Plan, Tiling, int]) -> None:
+def test_tiles_lie_on_the_networks_grid_and_have_one_size(case: tuple[TilePlan, Tiling, int]) -> None:
     plan, tiling, max_side = case
     for length, side, spans in zip(plan.size, plan.tile, (plan.rows, plan.columns), strict=True):
         padded = -(-length // tiling.multiple) * tiling.multiple
@@ -58,7 +58,7 @@ def test_tiles_lie_on_the_networks_grid_and_have_one_size(case: tuple[Plan, Tili
 
 
 @given(plans())
-def test_answers_lie_within_what_tiles_see_and_only_neighbours_meet(case: tuple[Plan, Tiling, int]) -> None:
+def test_answers_lie_within_what_tiles_see_and_only_neighbours_meet(case: tuple[TilePlan, Tiling, int]) -> None:
     plan, _, _ = case
     for spans in (plan.rows, plan.columns):
         for span in spans:
@@ -72,7 +72,7 @@ def test_answers_lie_within_what_tiles_see_and_only_neighbours_meet(case: tuple[
 
 
 @given(plans())
-def test_exact_plans_use_no_pixel_within_the_halo_of_an_inner_edge(case: tuple[Plan, Tiling, int]) -> None:
+def test_exact_plans_use_no_pixel_within_the_halo_of_an_inner_edge(case: tuple[TilePlan, Tiling, int]) -> None:
     plan, tiling, _ = case
     assert plan.exact == (plan.is_whole or tiling.is_exact(plan.overlap))
     if plan.exact and not plan.is_whole:

@@ -12,7 +12,7 @@ from restorekit.errors import DataError, ImageError
 from restorekit.methods import Objective
 from restorekit.methods.dcpi_depth.objective import DcpiObjective
 from restorekit.training.adapting import adapt_to_video
-from restorekit.training.footage import Verdict, intrinsics_of, judge, survey
+from restorekit.training.footage import FootageVerdict, intrinsics_of, judge, survey
 from restorekit.zoo import Card, load_card
 from tests.tiny import write_other_card
 
@@ -123,6 +123,6 @@ def test_a_method_that_cannot_tell_judges_no_video(tmp_path: Path, card: Card, m
 
 
 def test_verdicts() -> None:
-    assert Verdict(0.7, 3.0).is_fit
-    assert "turned" in Verdict(0.7, 0.2).reason and "stands still" in Verdict(0.1, 3.0).reason
-    assert str(Verdict(0.714, 3.04)) == "Explained by depth and motion: 71% of the pixels; median parallax 3.0 pixels"
+    assert FootageVerdict(0.7, 3.0).is_fit
+    assert "turned" in FootageVerdict(0.7, 0.2).reason and "stands still" in FootageVerdict(0.1, 3.0).reason
+    assert str(FootageVerdict(0.714, 3.04)) == "Explained by depth and motion: 71% of the pixels; median parallax 3.0 pixels"
