@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restorekit.images import exif, xmp
+from restorekit.images import exif, iptc, xmp
 from restorekit.images.code_points import LENGTHS
 from restorekit.images.colour import CMYKConverter, space_of, to_srgb
 from restorekit.images.depth import Array
 from restorekit.images.formats import FORMATS, Format
-from restorekit.images.metadata import IPTC, Metadata
+from restorekit.images.metadata import Metadata
 from restorekit.images.opening import heif_plugin
 from restorekit.images.pillow import assembled
 from restorekit.images.png16 import HEADER_END
@@ -72,6 +72,8 @@ def _encode_png(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, *_:
     info = PngInfo()
     for key, value in metadata.text:
         info.add_text(key, value)
+    if metadata.iptc:
+        info.add_text(iptc.TEXT, iptc.as_text(metadata.iptc), zip=True)
     for name, body in metadata.colour:
         if name not in LENGTHS and metadata.icc_profile is None:
             info.add(name, body)
@@ -111,8 +113,7 @@ def _encode_jpeg(buffer: BytesIO, pil: PillowImage.Image, metadata: Metadata, qu
 
 def _iptc_segment(records: bytes) -> bytes:
     """Marker APP13 with IPTC records as a Photoshop resource, as every program keeps them in JPEG."""
-    resource = b"8BIM" + struct.pack(">HxxI", IPTC, len(records)) + records + bytes(len(records) % 2)
-    content = b"Photoshop 3.0\0" + resource
+    content = b"Photoshop 3.0\0" + iptc.as_resource(records)
     return b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content
 
 

@@ -9,13 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from restorekit.images import exif, xmp
+from restorekit.images import exif, iptc, xmp
 from restorekit.images.orientation import exchanges_sides
 
 TextEntry = tuple[str, str]
-
-IPTC = 0x0404
-"""The number of the IPTC records among Photoshop's resources."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Metadata:
         xmp: the XMP packet, its orientation set to 1.
         dpi: horizontal and vertical resolution in dots an inch.
         text: keywords and values of PNG text chunks; a JPEG comment is the keyword ``"Comment"``.
-        iptc: the IPTC records of a JPEG file: caption, author, copyright.
+        iptc: the IPTC records: caption, author, copyright. JPEG, TIFF and PNG files have a place for them.
         colour: names and bodies of a PNG file's chunks that say what its colours mean: ``cICP``, ``mDCV`` and ``cLLI``, which go
             before a profile, and ``gAMA``, ``cHRM`` and ``sRGB``, which count where there is no profile.
     """
@@ -86,16 +83,20 @@ def from_info(info: Mapping[Any, object], file_format: str) -> Metadata:
     dpi = None if made_up else _resolution(info.get("dpi"))
     if dpi is None and block:
         dpi = exif.dots_per_inch(block)
-    resources = info.get("photoshop")
-    iptc = resources.get(IPTC) if isinstance(resources, Mapping) else None
     return Metadata(
         icc_profile=icc if isinstance(icc, bytes) and icc else None,
         exif=block,
         xmp=packet if isinstance(packet, bytes) and packet else None,
         dpi=dpi,
-        iptc=iptc if isinstance(iptc, bytes) and iptc else None,
+        iptc=_iptc(info),
         colour=tuple(_colour_chunks(info)) if file_format == "PNG" else (),
     )
+
+
+def _iptc(info: Mapping[Any, object]) -> bytes | None:
+    resources = info.get("photoshop")
+    found = resources.get(iptc.RESOURCE) if isinstance(resources, Mapping) else None
+    return iptc.records_in(found) if isinstance(found, bytes) else iptc.from_text(info.get(iptc.TEXT))
 
 
 def _colour_chunks(info: Mapping[Any, object]) -> Iterator[tuple[bytes, bytes]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
 _PIXELS_A_STRIP = 2**20
-_NOT_TEXT = ("exif", "xmp", "xml:com.adobe.xmp", "raw profile type exif", "icc_profile", "dpi")
+_NOT_TEXT = ("exif", "xmp", "xml:com.adobe.xmp", "raw profile type exif", "raw profile type iptc", "icc_profile", "dpi")
 
 
 def from_loaded(pil: PillowImage.Image, file_format: str) -> Image:

@@ -24,7 +24,7 @@ from restorekit.images.opening import limit_lifted, open_file
 from restorekit.images.orientation import upright
 from restorekit.images.pillow import arrays_of
 from restorekit.images.problems import Source
-from restorekit.images.tiff_tags import STRUCTURE, XMP
+from restorekit.images.tiff_tags import IPTC, STRUCTURE, XMP
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -158,6 +158,8 @@ def write_samples(
     additions = {tag: entry for tag, entry in additions.items() if tag not in STRUCTURE}
     if metadata.xmp:
         additions[XMP] = Entry(1, len(metadata.xmp), metadata.xmp)
+    if metadata.iptc:
+        additions[IPTC] = Entry(7, len(metadata.iptc), metadata.iptc)
     if metadata.dpi:
         additions |= exif.resolution_entries(metadata.dpi, layout)
     huge = rows * columns * channels * dtype.itemsize > _MOST_CLASSIC

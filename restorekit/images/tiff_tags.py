@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from restorekit.images import exif, ifd
+from restorekit.images import exif, ifd, iptc
 from restorekit.images.formats import camera_raw
 from restorekit.images.ifd import Directory, Layout, Read
 from restorekit.images.metadata import Metadata
 from restorekit.images.problems import Source
 
-XMP, ICC = 700, 34675
+XMP, IPTC, ICC = 700, 33723, 34675
+_RESOURCES = 34377  # Photoshop's
 _LAYER_DATA, _SUB_IFDS, _DNG_VERSION = 37724, 330, 50706
 _RESOLUTION = {exif.X_RESOLUTION, exif.Y_RESOLUTION, exif.RESOLUTION_UNIT}
 STRUCTURE = frozenset(
@@ -75,7 +76,10 @@ def metadata_of(page: Page) -> Metadata:
     tags, order = page.tags, page.layout.order
     # TIFF and EXIF tell a resolution in the same way
     resolution = exif.from_entries({tag: entry for tag, entry in tags.items() if tag in _RESOLUTION}, order)
-    kept = {tag: entry for tag, entry in tags.items() if tag not in STRUCTURE}
+    records = iptc.records_in(tags[IPTC].data) if IPTC in tags else None
+    if records is None and _RESOURCES in tags:
+        records = iptc.from_resources(tags[_RESOURCES].data)
+    kept = {tag: entry for tag, entry in tags.items() if tag not in STRUCTURE and (tag != IPTC or records is None)}
     block = exif.from_entries(kept, order) if kept else None
     if block and kept.keys() == {exif.ORIENTATION} and exif.orientation(block) in (None, 1):
         block = None  # to say upright and nothing else is not worth a block
@@ -84,6 +88,7 @@ def metadata_of(page: Page) -> Metadata:
         exif=block,
         xmp=tags[XMP].data if XMP in tags else None,
         dpi=exif.dots_per_inch(resolution),
+        iptc=records,
     )
 
 

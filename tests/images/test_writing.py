@@ -264,11 +264,21 @@ def test_a_comment_that_is_no_utf8_keeps_its_letters() -> None:
     assert PillowImage.open(BytesIO(encoded(image, "JPEG"))).info["comment"] == "Grüße".encode()
 
 
-def test_iptc_records_of_jpeg_files_travel() -> None:
-    records = b"\x1c\x02\x74\x00\x0c(c) J. Smith\x1c\x02\x78\x00\x03cat"
-    data = encoded(Image(picture(8, 8, 3), None, Metadata(iptc=records), "JPEG"), "JPEG")
-    assert IptcImagePlugin.getiptcinfo(PillowImage.open(BytesIO(data))) == {(2, 116): b"(c) J. Smith", (2, 120): b"cat"}
+RECORDS = b"\x1c\x02\x74\x00\x0c(c) J. Smith\x1c\x02\x78\x00\x03cat"
+
+
+@pytest.mark.parametrize("first", ["JPEG", "TIFF", "PNG"])
+@pytest.mark.parametrize("second", ["JPEG", "TIFF", "PNG"])
+def test_iptc_records_travel(first: str, second: str) -> None:
+    data = encoded(Image(picture(8, 8, 3), None, Metadata(iptc=RECORDS), "JPEG"), first)
     again = read(BytesIO(data))
-    assert again.metadata.iptc == records
-    assert read(BytesIO(encoded(again.replace_pixels(again.pixels // 2), "JPEG"))).metadata.iptc == records
-    assert read(BytesIO(encoded(again, "JPEG", strip=True))).metadata.iptc is None
+    assert again.metadata.iptc == RECORDS
+    assert again.metadata.text == ()
+    assert read(BytesIO(encoded(again.replace_pixels(again.pixels // 2), second))).metadata.iptc == RECORDS
+    assert read(BytesIO(encoded(again, second, strip=True))).metadata.iptc is None
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
+def test_pillow_reads_the_iptc_records(file_format: str) -> None:
+    data = encoded(Image(picture(8, 8, 3), None, Metadata(iptc=RECORDS), "JPEG"), file_format)
+    assert IptcImagePlugin.getiptcinfo(PillowImage.open(BytesIO(data))) == {(2, 116): b"(c) J. Smith", (2, 120): b"cat"}
