@@ -47,12 +47,13 @@ def test_int8_is_near_on_photographs_like_those_shown(card: Path, photographs: P
     assert 0 < float(np.square(error).mean()) < 1e-4
 
 
-def test_a_cautious_answer_survives_int8(card: Path, photographs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("region", [0, 40])
+def test_a_cautious_answer_survives_int8(card: Path, photographs: Path, tmp_path: Path, region: int) -> None:
     """The input travels through the graph as it is, and caution is made of it outside."""
     careful = load_card(card)
-    careful = replace(careful, config={**careful.config, "answer": "cautious"})
+    careful = replace(careful, config={**careful.config, "answer": "cautious", "doubt_region": region})
     done = export(careful, tmp_path / "small.onnx", size=(64, 96), precision="int8", calibrate=photographs)
-    assert done.facts.maps == ("heads", "given")
+    assert done.facts.maps == (("heads", "given", "evidence") if region else ("heads", "given"))
     makers = {name: node.op_type for node in onnx.load(done.path).graph.node for name in node.output}
     assert makers["given_out"] == "Identity"
     small = picture(64, 96)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Prediction, get_method, list_methods
 from restorekit.methods.multi_output import METHOD, MultiOutputConfig, MultiOutputPrediction
-from restorekit.methods.multi_output.caution import DOUBT, LEAST, cautious
-from restorekit.methods.multi_output.heads import pair_means
+from restorekit.methods.multi_output.caution import DOUBT, LEAST, cautious, cautious_in_regions
+from restorekit.methods.multi_output.heads import evidence, mean_around, pair_means
 from restorekit.methods.multi_output.nafnet import NAFNet, tlc_windows
 from restorekit.methods.multi_output.network import build_network
 from restorekit.methods.multi_output.objective import WinnerTakesAll
@@ -136,8 +137,42 @@ def test_the_card_says_how_much_disagreement_counts() -> None:
     # A correction of 0.1 everywhere, the variance of the heads 0.0025.
     for doubt in (0.0, 0.35, 2.0, 1000.0):
         assert torch.allclose(moved(doubt), torch.tensor(0.1 * 0.01 / (0.01 + doubt * 0.0025)), atol=1e-6)
-    with pytest.raises(ValueError, match="doubt must not be negative"):
+    with pytest.raises(ValueError, match="doubt and doubt_region must not be negative"):
         moved(-1.0)
+
+
+def test_means_around() -> None:
+    """Over 40 pixels: of the five cells of eight around a pixel's own, and between the middles of cells on a straight line."""
+    maps = torch.rand(1, 2, 64, 48)
+    cells = maps.unflatten(2, (8, 8)).unflatten(4, (6, 8)).mean((3, 5))
+    around = torch.empty_like(cells)
+    for row, column in product(range(8), range(6)):
+        around[..., row, column] = cells[..., max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].mean((2, 3))
+    found = mean_around(maps, 40)
+    assert torch.allclose(found[..., 3:5, 3:5].mean((2, 3)), around[..., 0, 0], atol=2e-3)
+    assert torch.allclose(found[..., 3::8, 3::8] + found[..., 4::8, 4::8], 2 * around, atol=4e-3)
+    for size in ((1, 1), (3, 50), (9, 17)):
+        same = torch.full((1, 1, *size), 0.25)
+        assert torch.allclose(mean_around(same, 120), same)
+
+
+def test_heads_are_judged_by_all_around() -> None:
+    """A pixel on which heads happen to agree is changed no more than those around it, on which they do not."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 40, 48)
+    heads = image[:, None] + 0.1 + 0.3 * torch.randn(1, 3, 1, 40, 48)
+    asked = evidence(heads, image, 24)
+    square, variance = asked[:, :1], asked[:, 1:]
+    expected = image + square**2 / (square**2 + (2 * variance) ** 2 + LEAST**2) * (heads.mean(1) - image)
+    for to in (lambda x: x, lambda x: x.numpy()):
+        found = torch.as_tensor(cautious_in_regions(to(image), to(heads.mean(1)), to(asked), 2.0))
+        assert torch.allclose(found, expected, atol=1e-6)
+    correction = heads.mean(1) - image
+    alone = cautious(image, heads.mean(1), heads.var(1).mean(1, keepdim=True), 2.0)
+    together, each = (((answer - image) / correction).mean(1) for answer in (expected, alone))
+    assert together.std() < 0.2 * together.mean() and each.std() > 0.5 * each.mean()
+    # the variance of three heads is 0.09, the square of their mean 0.01 and a third of 0.09
+    assert square.mean().item() == pytest.approx(0.04, rel=0.15) and variance.mean().item() == pytest.approx(0.09, rel=0.15)
 
 
 def test_predict_and_finish_agree_with_the_network() -> None:
@@ -152,6 +187,12 @@ def test_predict_and_finish_agree_with_the_network() -> None:
         heads = network(image)
         expected = cautious(image, heads.mean(1), heads.var(1).mean(1, keepdim=True))
         assert torch.allclose(found.image, expected, atol=1e-6) and not torch.allclose(expected, heads.mean(1), atol=1e-3)
+        asking = replace(careful, doubt_region=24)
+        network = build_network(asking).eval()
+        network.load_state_dict(doubting.state_dict())
+        found = METHOD.finish(METHOD.predict(network, image), asking)
+        expected = cautious_in_regions(image, heads.mean(1), evidence(heads, image, 24))
+        assert torch.allclose(found.image, expected, atol=1e-6)
 
 
 def test_tiling_follows_the_levels() -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from restorekit.errors import SettingError
 from restorekit.methods import Batch, get_method
 from restorekit.methods.multi_output import Kind, MultiOutputConfig, MultiOutputObjectiveSettings
-from restorekit.methods.multi_output.caution import cautious
-from restorekit.methods.multi_output.heads import pair_means
+from restorekit.methods.multi_output.caution import cautious, cautious_in_regions
+from restorekit.methods.multi_output.heads import evidence, pair_means
 from restorekit.methods.multi_output.objective import WinnerTakesAll, candidate_errors, pair_errors, winner_loss
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -166,6 +166,16 @@ def test_the_cautious_answer_can_be_taught_too() -> None:
     mse = (answer - target).square().mean((1, 2, 3))
     assert losses["cautious"].item() == pytest.approx((5 * torch.log10(mse + 1e-8)).mean().item(), abs=1e-4)
     losses["cautious"].backward()
+    assert network.heads.grad is not None and network.heads.grad.isfinite().all()
+
+    around = MultiOutputConfig(doubt_region=24, answer="cautious")
+    asking = WinnerTakesAll(MultiOutputObjectiveSettings(cautious_weight=0.5), around)
+    network = Fixed(heads)
+    loss = asking(network, Batch(image, target, {}))["cautious"]
+    answer = cautious_in_regions(image, heads.mean(1), evidence(heads, image, 24))
+    mse = (answer - target).square().mean((1, 2, 3))
+    assert loss.item() == pytest.approx((5 * torch.log10(mse + 1e-8)).mean().item(), abs=1e-4)
+    loss.backward()
     assert network.heads.grad is not None and network.heads.grad.isfinite().all()
 
     wrong, right = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)  # no correction is due

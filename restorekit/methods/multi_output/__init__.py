@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from restorekit.errors import SettingError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
-from restorekit.methods.multi_output.caution import cautious
+from restorekit.methods.multi_output.caution import cautious, cautious_in_regions
 from restorekit.methods.multi_output.config import (
     DeconvolutionConfig,
     HINetConfig,
@@ -116,8 +116,15 @@ class MultiOutput(Method[MultiOutputConfig]):
         return tiling_for(config)
 
     def predict(self, network: Any, image: Tensor, **extras: Tensor) -> Maps:
-        maps = {"heads": network(image).flatten(1, 2)}
-        return {**maps, "given": image} if network.gives_image else maps
+        heads = network(image)
+        maps = {"heads": heads.flatten(1, 2)}
+        if network.gives_image:
+            maps["given"] = image
+        if network.region:
+            from restorekit.methods.multi_output.heads import evidence
+
+            maps["evidence"] = evidence(heads, image, network.region).sqrt()  # amplitudes, which half precision holds too
+        return maps
 
     def longest_exported_side(self, config: MultiOutputConfig) -> int | None:
         """A graph with a second stage is for one window, which has one kernel."""
@@ -132,7 +139,9 @@ class MultiOutput(Method[MultiOutputConfig]):
         mean = heads.mean(1)
         variance = ((heads - mean[:, None]) ** 2).mean(1).mean(1)[:, None]
         image = mean
-        if config.answer == "cautious":
+        if config.answer == "cautious" and config.doubt_region:
+            image = cautious_in_regions(maps["given"], mean, maps["evidence"] ** 2, config.doubt)
+        elif config.answer == "cautious":
             image = cautious(maps["given"], mean, variance * (config.n_heads / (config.n_heads - 1)), config.doubt)
         elif config.answer != "mean":
             image = heads[:, config.answer]

@@ -159,6 +159,8 @@ class MultiOutputConfig:
         answer: the image a user gets: the ``"mean"`` of the heads; ``"cautious"``, the mean, moved back to the input where the
             heads disagree (:mod:`restorekit.methods.multi_output.caution`); or the index of the head that validates best.
         doubt: how much their disagreement counts in a cautious answer.
+        doubt_region: over how many pixels a side disagreement and correction are averaged before they are compared; 0 compares
+            them pixel by pixel.
         backbone: the network that is given heads.
         deconvolution: a second stage after NAFNet; None for none.
         restormer: the shape of that backbone, the published one if nothing is said; likewise ``hinet`` and ``mprnet``.
@@ -173,6 +175,7 @@ class MultiOutputConfig:
     train_size: tuple[int, int] | None = field(default=(256, 256), metadata=_OF_NAFNET)
     answer: int | Literal["mean", "cautious"] = "mean"
     doubt: float = field(default=DOUBT, metadata={"answer": "cautious"})
+    doubt_region: int = field(default=0, metadata={"answer": "cautious"})
     backbone: Backbone = "nafnet"
     deconvolution: DeconvolutionConfig | None = field(default=None, metadata=_OF_NAFNET)
     restormer: RestormerConfig | None = None
@@ -186,8 +189,8 @@ class MultiOutputConfig:
             raise ValueError("width and n_heads must be at least 1")
         if isinstance(self.answer, int) and not 0 <= self.answer < self.n_heads:
             raise ValueError(f"answer must be 'mean', 'cautious' or a head from 0 to {self.n_heads - 1}")
-        if self.doubt < 0:
-            raise ValueError("doubt must not be negative")
+        if min(self.doubt, self.doubt_region) < 0:
+            raise ValueError("doubt and doubt_region must not be negative")
         if self.answer == "cautious" and self.n_heads < 2:
             raise ValueError("answer = 'cautious' needs two heads or more, for it goes by their disagreement")
         if self.deconvolution is not None and self.backbone != "nafnet":

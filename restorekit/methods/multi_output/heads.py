@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from restorekit.layers import crop_to
+from restorekit.layers import crop_to, reflect_to_multiple
+from restorekit.methods.multi_output.caution import CELL
 
 
 class ManyHeaded(nn.Module):
@@ -14,9 +16,12 @@ class ManyHeaded(nn.Module):
     Attributes:
         gives_image: whether the answer is made of the input too, which then stands beside the heads; see
             :func:`~restorekit.methods.multi_output.network.build_network`.
+        region: over how many pixels a side the evidence for an answer is averaged, which then stands beside the heads too; 0
+            for none.
     """
 
     gives_image: bool = False
+    region: int = 0
 
 
 def add_to_image(corrections: Tensor, image: Tensor) -> Tensor:
@@ -35,6 +40,27 @@ def pair_means(heads: Tensor) -> Tensor:
     """
     i, j = torch.tril_indices(heads.shape[1], heads.shape[1], device=heads.device)
     return (heads[:, i] + heads[:, j]) / 2
+
+
+def evidence(heads: Tensor, image: Tensor, region: int) -> Tensor:
+    """How much heads ``(B, n, 3, H, W)`` change an image ``(B, 3, H, W)``, and how much they contradict each other.
+
+    The mean square of the correction and their variance, unbiased, over squares of about ``region`` pixels: ``(B, 2, H, W)``.
+    """
+    heads, image = heads.float(), image.float()
+    mean = heads.mean(1)
+    square = (mean - image).square().mean(1, keepdim=True)
+    variance = (heads - mean[:, None]).square().mean(2).sum(1, keepdim=True) / (heads.shape[1] - 1)
+    return mean_around(torch.cat([square, variance], 1), region)
+
+
+def mean_around(maps: Tensor, region: int) -> Tensor:
+    """Of maps ``(B, C, H, W)`` the means over squares of about ``region`` pixels a side; beyond the border is nothing."""
+    cells = F.avg_pool2d(reflect_to_multiple(maps, CELL), CELL)
+    reach = max(1, region // CELL) // 2
+    for size, padding in (((1, 2 * reach + 1), (0, reach)), ((2 * reach + 1, 1), (reach, 0))):
+        cells = F.avg_pool2d(cells, size, 1, padding, count_include_pad=False)
+    return crop_to(F.interpolate(cells, scale_factor=float(CELL), mode="bilinear"), *maps.shape[-2:])
 
 
 class SupervisedAttention(nn.Module):

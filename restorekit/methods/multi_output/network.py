@@ -19,6 +19,7 @@ def build_network(config: MultiOutputConfig) -> ManyHeaded:
     """A backbone with fresh weights."""
     network = _backbone(config)
     network.gives_image = config.answer == "cautious"
+    network.region = config.doubt_region if network.gives_image else 0
     return network
 
 

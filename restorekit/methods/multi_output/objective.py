@@ -15,10 +15,10 @@ from restorekit.layers.windows import STEP
 from restorekit.losses import charbonnier, decibels, laplacian
 from restorekit.methods.base import Batch, Objective
 from restorekit.methods.multi_output import Kind, MultiOutputObjectiveSettings
-from restorekit.methods.multi_output.caution import cautious
+from restorekit.methods.multi_output.caution import cautious, cautious_in_regions
 from restorekit.methods.multi_output.config import Backbone, MultiOutputConfig
 from restorekit.methods.multi_output.deconvolution import unexplained, windows_of
-from restorekit.methods.multi_output.heads import pair_means
+from restorekit.methods.multi_output.heads import evidence, pair_means
 from restorekit.metrics.colour import luma
 
 _TAUGHT: dict[Backbone, tuple[Kind, float, int]] = {
@@ -140,6 +140,8 @@ class WinnerTakesAll(Objective):
 
     def _cautious(self, image: Tensor, heads: Tensor) -> Tensor:
         mean = heads.mean(1)
+        if self.config.doubt_region:
+            return cautious_in_regions(image, mean, evidence(heads, image, self.config.doubt_region), self.config.doubt)
         squares = (heads - mean[:, None]).square().sum(1)  # as var(1) does it, which takes ten times as long on a CPU
         variance = squares.mean(1, keepdim=True) / (heads.shape[1] - 1)
         return cautious(image, mean, variance, self.config.doubt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from restorekit.methods.base import Tiling
+from restorekit.methods.multi_output.caution import CELL
 from restorekit.methods.multi_output.config import MultiOutputConfig
 
 
@@ -21,7 +22,7 @@ def tiling_for(config: MultiOutputConfig) -> Tiling:
         return Tiling(multiple=8, halo=None, overlap=64, minimum=128, bytes_per_pixel=80 * config.mprnet.n_feat)
     levels, stage = len(config.enc_blk_nums), config.deconvolution
     return Tiling(
-        multiple=2**levels,
+        multiple=max(2**levels, CELL if _region(config) else 1),
         halo=_reach(config) if stage is None else None,  # kernels depend on where windows lie, and windows on the tile
         overlap=64,
         minimum=max(2 ** (levels + 1), 64 if stage is None else stage.window),
@@ -30,8 +31,8 @@ def tiling_for(config: MultiOutputConfig) -> Tiling:
 
 
 def _reach(config: MultiOutputConfig) -> int | None:
-    """Pixels on each side that can change a NAFNet's answer: 3x3 convolutions and TLC windows of every level, chained; None if a
-    mean is global.
+    """Pixels on each side that can change a NAFNet's answer: 3x3 convolutions and TLC windows of every level, chained, and the
+    region of a cautious answer; None if a mean is global.
     """
     if config.train_size is None:
         return None
@@ -41,4 +42,10 @@ def _reach(config: MultiOutputConfig) -> int | None:
     reach = 2  # intro and ending
     for level, count in enumerate([*blocks, config.middle_blk_num]):
         reach += count * (2**level + window // 2 + 2**level)
+    if region := _region(config):
+        reach += region // 2 + 2 * CELL  # what is averaged lies on cells, and between their middles
     return -(-(reach + 2**levels) // 2**levels) * 2**levels
+
+
+def _region(config: MultiOutputConfig) -> int:
+    return config.doubt_region if config.answer == "cautious" else 0
