@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
@@ -19,6 +20,9 @@ def main() -> None:
 
     prepare_stdout()
     warnings.filterwarnings("ignore", module="PIL")  # of damaged EXIF, which is nothing a user can act on
+    # Nor is what PyTorch advises programmers, at the first step of a training with several processes.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         from restorekit.cli.app import app
 

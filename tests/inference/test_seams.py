@@ -26,7 +26,7 @@ CASES = {
     "two levels": (SHORT, (197, 223)),
     "oblong windows": (replace(SHORT, train_size=(8, 12)), (97, 333)),
     "odd windows": (replace(SHORT, enc_blk_nums=(2,), dec_blk_nums=(0,), train_size=(6, 10)), (211, 130)),
-    "asked around": (replace(SHORT, answer="cautious", doubt=0.3, doubt_region=40), (333, 350)),
+    "asked around": (replace(SHORT, answer="cautious", doubt=0.3, doubt_region=40, doubt_power=2.0), (333, 350)),
     "deep": (replace(SHORT, enc_blk_nums=(0, 1, 1), middle_blk_num=0, dec_blk_nums=(0, 0, 1), train_size=(8, 8)), (301, 45)),
 }
 

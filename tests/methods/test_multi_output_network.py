@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from restorekit.errors import SettingError, UnknownNameError
 from restorekit.methods import Prediction, get_method, list_methods
 from restorekit.methods.multi_output import METHOD, MultiOutputConfig, MultiOutputPrediction
-from restorekit.methods.multi_output.caution import DOUBT, LEAST, cautious, cautious_in_regions
+from restorekit.methods.multi_output.caution import DOUBT, LEAST, cautious
 from restorekit.methods.multi_output.heads import evidence, mean_around, pair_means
 from restorekit.methods.multi_output.nafnet import NAFNet, tlc_windows
 from restorekit.methods.multi_output.network import build_network
@@ -165,7 +165,7 @@ def test_heads_are_judged_by_all_around() -> None:
     square, variance = asked[:, :1], asked[:, 1:]
     expected = image + square**2 / (square**2 + (2 * variance) ** 2 + LEAST**2) * (heads.mean(1) - image)
     for to in (lambda x: x, lambda x: x.numpy()):
-        found = torch.as_tensor(cautious_in_regions(to(image), to(heads.mean(1)), to(asked), 2.0))
+        found = torch.as_tensor(cautious(to(image), to(heads.mean(1)), to(variance), 2.0, square=to(square), power=2))
         assert torch.allclose(found, expected, atol=1e-6)
     correction = heads.mean(1) - image
     alone = cautious(image, heads.mean(1), heads.var(1).mean(1, keepdim=True), 2.0)
@@ -187,11 +187,12 @@ def test_predict_and_finish_agree_with_the_network() -> None:
         heads = network(image)
         expected = cautious(image, heads.mean(1), heads.var(1).mean(1, keepdim=True))
         assert torch.allclose(found.image, expected, atol=1e-6) and not torch.allclose(expected, heads.mean(1), atol=1e-3)
-        asking = replace(careful, doubt_region=24)
+        asking = replace(careful, doubt_region=24, doubt_power=2.0)
         network = build_network(asking).eval()
         network.load_state_dict(doubting.state_dict())
         found = METHOD.finish(METHOD.predict(network, image), asking)
-        expected = cautious_in_regions(image, heads.mean(1), evidence(heads, image, 24))
+        square, variance = evidence(heads, image, 24).chunk(2, 1)
+        expected = cautious(image, heads.mean(1), variance, square=square, power=2.0)
         assert torch.allclose(found.image, expected, atol=1e-6)
 
 
@@ -234,6 +235,7 @@ def test_settings_of_the_objective() -> None:
         ({"n_heads": 0}, "at least 1"),
         ({"answer": 3}, "a head from 0 to 2"),
         ({"answer": "cautious", "n_heads": 1}, "two heads or more"),
+        ({"doubt_power": 9.0}, "doubt_power must be between 0.5 and 4"),
     ],
 )
 def test_configurations_that_cannot_be(changes: dict[str, object], message: str) -> None:

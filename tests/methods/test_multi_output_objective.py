@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from restorekit.errors import SettingError
 from restorekit.methods import Batch, get_method
 from restorekit.methods.multi_output import Kind, MultiOutputConfig, MultiOutputObjectiveSettings
-from restorekit.methods.multi_output.caution import cautious, cautious_in_regions
+from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.heads import evidence, pair_means
 from restorekit.methods.multi_output.objective import WinnerTakesAll, candidate_errors, pair_errors, winner_loss
 
@@ -168,11 +168,12 @@ def test_the_cautious_answer_can_be_taught_too() -> None:
     losses["cautious"].backward()
     assert network.heads.grad is not None and network.heads.grad.isfinite().all()
 
-    around = MultiOutputConfig(doubt_region=24, answer="cautious")
+    around = MultiOutputConfig(doubt_region=24, doubt_power=2.0, answer="cautious")
     asking = WinnerTakesAll(MultiOutputObjectiveSettings(cautious_weight=0.5), around)
     network = Fixed(heads)
     loss = asking(network, Batch(image, target, {}))["cautious"]
-    answer = cautious_in_regions(image, heads.mean(1), evidence(heads, image, 24))
+    square, variance = evidence(heads, image, 24).chunk(2, 1)
+    answer = cautious(image, heads.mean(1), variance, square=square, power=2.0)
     mse = (answer - target).square().mean((1, 2, 3))
     assert loss.item() == pytest.approx((5 * torch.log10(mse + 1e-8)).mean().item(), abs=1e-4)
     loss.backward()

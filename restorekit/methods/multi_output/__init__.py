@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from restorekit.errors import SettingError
 from restorekit.methods.base import Maps, Method, Objective, Paper, Prediction, Tiling
-from restorekit.methods.multi_output.caution import cautious, cautious_in_regions
+from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.config import (
     DeconvolutionConfig,
     HINetConfig,
@@ -139,10 +139,11 @@ class MultiOutput(Method[MultiOutputConfig]):
         mean = heads.mean(1)
         variance = ((heads - mean[:, None]) ** 2).mean(1).mean(1)[:, None]
         image = mean
-        if config.answer == "cautious" and config.doubt_region:
-            image = cautious_in_regions(maps["given"], mean, maps["evidence"] ** 2, config.doubt)
-        elif config.answer == "cautious":
-            image = cautious(maps["given"], mean, variance * (config.n_heads / (config.n_heads - 1)), config.doubt)
+        if config.answer == "cautious":
+            square, doubted = None, variance * (config.n_heads / (config.n_heads - 1))
+            if config.doubt_region:
+                square, doubted = maps["evidence"][:, :1] ** 2, maps["evidence"][:, 1:] ** 2
+            image = cautious(maps["given"], mean, doubted, config.doubt, square=square, power=config.doubt_power)
         elif config.answer != "mean":
             image = heads[:, config.answer]
         return MultiOutputPrediction(image, heads, variance**0.5)

@@ -20,39 +20,25 @@ CELL = 8
 """Side, in pixels, of what is averaged first where a mean over surroundings is asked for."""
 
 
-def cautious(image: Any, mean: Any, variance: Any, doubt: float = DOUBT) -> Any:
-    """``image + c (mean - image)``, ``c = m / (m + doubt v)``: what is known least is shrunk most, as James and Stein shrink.
+def cautious(image: Any, mean: Any, variance: Any, doubt: float = DOUBT, *, square: Any | None = None, power: float = 1.0) -> Any:
+    """``image + c (mean - image)``, ``c = m^p / (m^p + (doubt v)^p)``: what is known least is shrunk most, as James and Stein do.
 
-    Each pixel is judged for itself.
+    Each pixel is judged for itself, or by means over its surroundings: whether a photograph is to be changed at all many pixels
+    tell better than one, so well that a steeper curve, of a higher power, can decide by it.
 
     Args:
         image: the input, ``(B, 3, H, W)``; tensors or arrays.
         mean: the mean of the heads, ``(B, 3, H, W)``.
-        variance: of the heads, unbiased, its mean over the colours, ``(B, 1, H, W)``.
+        variance: v, of the heads, unbiased, its mean over the colours, ``(B, 1, H, W)``.
         doubt: how much their disagreement counts; 0 gives the mean.
+        square: m, ``(B, 1, H, W)``, where it is not each pixel's own.
+        power: p.
 
     Returns:
         ``(B, 3, H, W)``, not clipped.
     """
     correction = mean - image
-    square = (correction**2).mean(1)[:, None]
-    return image + square / (square + doubt * variance + LEAST) * correction
-
-
-def cautious_in_regions(image: Any, mean: Any, evidence: Any, doubt: float = DOUBT) -> Any:
-    """``image + c (mean - image)``, ``c = m^2 / (m^2 + (doubt v)^2)``, m and v being means over the surroundings of each pixel.
-
-    Whether a photograph is to be changed at all is told by many pixels better than by one: their ratio is known so well that a
-    steeper curve can decide by it.
-
-    Args:
-        image: the input, ``(B, 3, H, W)``; tensors or arrays.
-        mean: the mean of the heads, ``(B, 3, H, W)``.
-        evidence: m and v, ``(B, 2, H, W)``.
-        doubt: how much the disagreement of the heads counts; 0 gives the mean.
-
-    Returns:
-        ``(B, 3, H, W)``, not clipped.
-    """
-    square, variance = evidence[:, :1], evidence[:, 1:]
-    return image + square**2 / (square**2 + (doubt * variance) ** 2 + LEAST**2) * (mean - image)
+    if square is None:
+        square = (correction**2).mean(1)[:, None]
+    told = square**power
+    return image + told / (told + (doubt * variance) ** power + LEAST**power) * correction

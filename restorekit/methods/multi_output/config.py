@@ -161,6 +161,7 @@ class MultiOutputConfig:
         doubt: how much their disagreement counts in a cautious answer.
         doubt_region: over how many pixels a side disagreement and correction are averaged before they are compared; 0 compares
             them pixel by pixel.
+        doubt_power: how steeply an answer turns from the input to the mean where the one exceeds the other.
         backbone: the network that is given heads.
         deconvolution: a second stage after NAFNet; None for none.
         restormer: the shape of that backbone, the published one if nothing is said; likewise ``hinet`` and ``mprnet``.
@@ -176,6 +177,7 @@ class MultiOutputConfig:
     answer: int | Literal["mean", "cautious"] = "mean"
     doubt: float = field(default=DOUBT, metadata={"answer": "cautious"})
     doubt_region: int = field(default=0, metadata={"answer": "cautious"})
+    doubt_power: float = field(default=1.0, metadata={"answer": "cautious"})
     backbone: Backbone = "nafnet"
     deconvolution: DeconvolutionConfig | None = field(default=None, metadata=_OF_NAFNET)
     restormer: RestormerConfig | None = None
@@ -191,6 +193,8 @@ class MultiOutputConfig:
             raise ValueError(f"answer must be 'mean', 'cautious' or a head from 0 to {self.n_heads - 1}")
         if min(self.doubt, self.doubt_region) < 0:
             raise ValueError("doubt and doubt_region must not be negative")
+        if not 0.5 <= self.doubt_power <= 4:  # the fourth power of the least squares is the last that float32 holds
+            raise ValueError("doubt_power must be between 0.5 and 4")
         if self.answer == "cautious" and self.n_heads < 2:
             raise ValueError("answer = 'cautious' needs two heads or more, for it goes by their disagreement")
         if self.deconvolution is not None and self.backbone != "nafnet":

@@ -15,7 +15,7 @@ from restorekit.layers.windows import STEP
 from restorekit.losses import charbonnier, decibels, laplacian
 from restorekit.methods.base import Batch, Objective
 from restorekit.methods.multi_output import Kind, MultiOutputObjectiveSettings
-from restorekit.methods.multi_output.caution import cautious, cautious_in_regions
+from restorekit.methods.multi_output.caution import cautious
 from restorekit.methods.multi_output.config import Backbone, MultiOutputConfig
 from restorekit.methods.multi_output.deconvolution import unexplained, windows_of
 from restorekit.methods.multi_output.heads import evidence, pair_means
@@ -139,12 +139,13 @@ class WinnerTakesAll(Objective):
         return losses
 
     def _cautious(self, image: Tensor, heads: Tensor) -> Tensor:
-        mean = heads.mean(1)
-        if self.config.doubt_region:
-            return cautious_in_regions(image, mean, evidence(heads, image, self.config.doubt_region), self.config.doubt)
-        squares = (heads - mean[:, None]).square().sum(1)  # as var(1) does it, which takes ten times as long on a CPU
-        variance = squares.mean(1, keepdim=True) / (heads.shape[1] - 1)
-        return cautious(image, mean, variance, self.config.doubt)
+        config, mean, square = self.config, heads.mean(1), None
+        if config.doubt_region:
+            square, variance = evidence(heads, image, config.doubt_region).chunk(2, 1)
+        else:
+            squares = (heads - mean[:, None]).square().sum(1)  # as var(1) does it, which takes ten times as long on a CPU
+            variance = squares.mean(1, keepdim=True) / (heads.shape[1] - 1)
+        return cautious(image, mean, variance, config.doubt, square=square, power=config.doubt_power)
 
     def _of_image(self, image: Tensor, target: Tensor, weight: float) -> Tensor:
         """The loss of an image ``(B, 3, H, W)`` as of one candidate."""
