@@ -47,11 +47,11 @@ def evidence(heads: Tensor, image: Tensor, region: int) -> Tensor:
 
     The mean square of the correction and their variance, unbiased, over squares of about ``region`` pixels: ``(B, 2, H, W)``.
     """
-    heads, image = heads.float(), image.float()
-    mean = heads.mean(1)
-    square = (mean - image).square().mean(1, keepdim=True)
-    variance = (heads - mean[:, None]).square().mean(2).sum(1, keepdim=True) / (heads.shape[1] - 1)
-    return mean_around(torch.cat([square, variance], 1), region)
+    count = heads.shape[1]
+    corrections = heads.float() - image.float()[:, None]
+    square = corrections.mean(1).square().mean(1, keepdim=True)
+    variance = (corrections.square().mean((1, 2))[:, None] - square) * (count / (count - 1))
+    return mean_around(torch.cat([square, variance], 1), region).clamp_min(0)  # what rounding takes from nothing
 
 
 def mean_around(maps: Tensor, region: int) -> Tensor:
