@@ -235,7 +235,7 @@ def test_settings_of_the_objective() -> None:
         ({"n_heads": 0}, "at least 1"),
         ({"answer": 3}, "a head from 0 to 2"),
         ({"answer": "cautious", "n_heads": 1}, "two heads or more"),
-        ({"doubt_power": 9.0}, "doubt_power must be between 0.5 and 4"),
+        ({"doubt_power": 9.0}, "doubt_power must be between 1 and 4"),
     ],
 )
 def test_configurations_that_cannot_be(changes: dict[str, object], message: str) -> None:

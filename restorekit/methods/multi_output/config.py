@@ -193,8 +193,8 @@ class MultiOutputConfig:
             raise ValueError(f"answer must be 'mean', 'cautious' or a head from 0 to {self.n_heads - 1}")
         if min(self.doubt, self.doubt_region) < 0:
             raise ValueError("doubt and doubt_region must not be negative")
-        if not 0.5 <= self.doubt_power <= 4:  # the fourth power of the least squares is the last that float32 holds
-            raise ValueError("doubt_power must be between 0.5 and 4")
+        if not 1 <= self.doubt_power <= 4:  # below, gradients have no end at 0; above, float32 does not hold the least squares
+            raise ValueError("doubt_power must be between 1 and 4")
         if self.answer == "cautious" and self.n_heads < 2:
             raise ValueError("answer = 'cautious' needs two heads or more, for it goes by their disagreement")
         if self.deconvolution is not None and self.backbone != "nafnet":
