@@ -5,9 +5,10 @@ Records begin with 0x1C, their number and two bytes of length each (IPTC Informa
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
+
+from restorekit.images import raw_profiles
 
 RESOURCE = 0x0404
 """The number of the IPTC records among Photoshop's resources."""
@@ -15,7 +16,6 @@ TEXT = "Raw profile type iptc"
 """Keyword of a PNG text chunk, as ImageMagick, ExifTool and Exiv2 write and read it."""
 
 _SIGNATURE = b"8BIM"
-_DIGITS = 72  # of a line
 
 
 def records_in(data: bytes) -> bytes | None:
@@ -45,22 +45,14 @@ def as_resource(records: bytes) -> bytes:
 
 
 def from_text(value: object) -> bytes | None:
-    """The records in the text of a PNG chunk: a name, a length, and a resource or the records in hexadecimal digits."""
-    if not isinstance(value, str):
-        return None
-    digits = re.sub(r"\s", "", "".join(value.split("\n")[3:]))
-    try:
-        data = bytes.fromhex(digits)
-    except ValueError:
-        return None
-    return from_resources(data) or records_in(data)
+    """The records in the text of a PNG chunk of the keyword :data:`TEXT`, in a resource or as they are; None if it has none."""
+    data = raw_profiles.bytes_in(value)
+    return None if data is None else from_resources(data) or records_in(data)
 
 
 def as_text(records: bytes) -> str:
     """The text of a PNG chunk of the keyword :data:`TEXT`."""
-    digits = as_resource(records).hex()
-    lines = (digits[i : i + _DIGITS] for i in range(0, len(digits), _DIGITS))
-    return "\n".join(("", "iptc", f"{len(digits) // 2:8d}", *lines, ""))
+    return raw_profiles.as_text("iptc", as_resource(records))
 
 
 def _resources(data: bytes) -> Iterator[tuple[int, bytes]]:

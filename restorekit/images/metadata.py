@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from restorekit.images import exif, iptc, xmp
+from restorekit.images import exif, iptc, raw_profiles, xmp
 from restorekit.images.orientation import exchanges_sides
 
 TextEntry = tuple[str, str]
@@ -78,7 +77,7 @@ def from_info(info: Mapping[Any, object], file_format: str) -> Metadata:
         file_format: what it was read from.
     """
     icc, packet = info.get("icc_profile"), info.get("xmp")
-    block = exif.normalised(info.get("exif")) or _exif_from_text(info.get("Raw profile type exif"))
+    block = exif.normalised(info.get("exif")) or exif.normalised(raw_profiles.bytes_in(info.get("Raw profile type exif")))
     made_up = file_format == "JPEG" and info.get("jfif_unit") not in (1, 2)  # Pillow says 72 dpi where JPEG and EXIF say nothing
     dpi = None if made_up else _resolution(info.get("dpi"))
     if dpi is None and block:
@@ -119,14 +118,3 @@ def _resolution(value: object) -> tuple[float, float] | None:
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
     return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
-
-
-def _exif_from_text(value: object) -> bytes | None:
-    """EXIF as ImageMagick hides it in PNG text: a name, a length and hexadecimal digits."""
-    if not isinstance(value, str):
-        return None
-    digits = re.sub(r"\s", "", "".join(value.split("\n")[3:]))
-    try:
-        return exif.normalised(bytes.fromhex(digits))
-    except ValueError:
-        return None
