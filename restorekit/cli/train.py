@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +61,7 @@ def train(options: TrainOptions) -> None:
     from restorekit.training.report import ConsoleReporter, Reporter
 
     console = Console(options.quiet)
+    _quiet_libraries()
     recipe = load_recipe(options.recipe, options.assignments or [])
     hardware = Hardware(options.device, options.devices, options.nodes)
     if options.dry_run:
@@ -72,6 +75,15 @@ def train(options: TrainOptions) -> None:
     if card is None:
         raise typer.Exit(_STOPPED)
     console.say(f"The card is written; use it with --model {card}")
+
+
+def _quiet_libraries() -> None:
+    """Keep from users what Fabric and PyTorch's compiler log for programmers; ``TORCH_LOGS`` brings the compiler's back."""
+    import torch
+
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    if "TORCH_LOGS" not in os.environ:
+        torch._logging.set_logs(all=logging.ERROR)  # type: ignore[attr-defined]  # documented, though not exported
 
 
 def _describe(recipe: Recipe, outlook: Outlook) -> Iterator[str]:

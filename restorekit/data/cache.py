@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from restorekit.errors import ImageError
 
 File = TypeVar("File", Path, tuple[Path, Path])
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 class DecodedImages(Generic[File]):
@@ -48,6 +51,16 @@ class DecodedImages(Generic[File]):
     def complete(self) -> bool:
         """Whether nothing is ever decoded again."""
         return len(self._kept) == len(self.paths)
+
+    def each(self, make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
+        """What ``make`` makes of each item, on all cores where photographs have to be decoded for it."""
+        if self.complete:
+            return [make(item) for item in items]
+        return list(self._decoders.map(make, items))
+
+    @cached_property
+    def _decoders(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(os.cpu_count())
 
     def load(self) -> list[str]:
         """Decode every file once, on all cores, keep what fits, and return what is wrong with those that cannot be read."""

@@ -16,6 +16,7 @@ from restorekit.data.cache import DecodedImages
 from restorekit.data.cloth import drape
 from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
+from restorekit.data.streams import one_for_each
 from restorekit.degradations.base import uniform
 from restorekit.errors import DataError
 from restorekit.images.folders import visible_below
@@ -109,7 +110,7 @@ class CleanPhotographs:
 
     def crops(self, count: int, size: int, generator: Generator, tries: int = 3) -> Tensor:
         """``count`` random crops ``(count, 3, size, size)`` in [0, 1]; see :func:`~restorekit.data.crops.random_crop`."""
-        return torch.stack([self._crop(size, generator, tries) for _ in range(count)])
+        return torch.stack(self.images.each(lambda own: self._crop(size, own, tries), one_for_each(count, generator)))
 
     def _crop(self, size: int, generator: Generator, tries: int) -> Tensor:
         levels = self.images[self.usable[below(len(self.usable), generator)]]

@@ -13,7 +13,7 @@ from restorekit.data.cache import DecodedImages
 from restorekit.data.clean import find_images, load_rgb
 from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
-from restorekit.data.streams import TRAINING, VALIDATION
+from restorekit.data.streams import ALL, TRAINING, VALIDATION, one_for_each
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
 from restorekit.methods import Batch
@@ -74,10 +74,12 @@ class NoisyBatches:
         """Whether everything is in memory."""
         return self.images.complete
 
-    def batch(self, step: int, count: int, patch: int) -> Batch:
-        """Batch number ``step``: ``count`` crops of ``patch`` x ``patch`` pixels, and the ``step`` among its extras."""
-        generator = seeded_generator(self.seed, TRAINING, step)
-        crops = torch.stack([self._crop(patch, generator) for _ in range(count)])
+    def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
+        """The crops ``own`` of batch number ``step``, which has ``count`` of ``patch`` x ``patch`` pixels, and the ``step`` among
+        its extras.
+        """
+        generators = one_for_each(count, seeded_generator(self.seed, TRAINING, step))[own]
+        crops = torch.stack(self.images.each(lambda generator: self._crop(patch, generator), generators))
         return Batch(crops, crops, {"step": torch.tensor(step)})
 
     def held_back(self, index: int, patch: int) -> Batch:

@@ -13,7 +13,7 @@ from restorekit.data.cache import DecodedImages
 from restorekit.data.clean import load_rgb
 from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
-from restorekit.data.streams import TRAINING
+from restorekit.data.streams import ALL, TRAINING, one_for_each
 from restorekit.degradations import seeded_generator
 from restorekit.errors import ImageError
 from restorekit.methods import Batch
@@ -91,10 +91,12 @@ class PairedBatches:
         """Whether everything is in memory."""
         return self.images.complete
 
-    def batch(self, step: int, count: int, patch: int) -> Batch:
-        """Batch number ``step``: ``count`` pairs of ``patch`` x ``patch`` pixels, and the ``step`` among its extras."""
-        generator = seeded_generator(self.seed, TRAINING, step)
-        crops = torch.stack([self._crop(patch, generator) for _ in range(count)])
+    def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
+        """The pairs ``own`` of batch number ``step``, which has ``count`` of ``patch`` x ``patch`` pixels, and the ``step`` among
+        its extras.
+        """
+        generators = one_for_each(count, seeded_generator(self.seed, TRAINING, step))[own]
+        crops = torch.stack(self.images.each(lambda generator: self._crop(patch, generator), generators))
         return Batch(crops[:, :3], crops[:, 3:], {"step": torch.tensor(step)})
 
     def _crop(self, size: int, generator: Generator) -> Tensor:

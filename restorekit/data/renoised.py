@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from restorekit.data.clean import load_rgb
 from restorekit.data.crops import below, one_of_eight, surround
 from restorekit.data.measured_noise import MeasuredNoise, measure_noise
-from restorekit.data.streams import TRAINING, VALIDATION
+from restorekit.data.streams import ALL, TRAINING, VALIDATION, one_for_each
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
 from restorekit.methods import Batch
@@ -70,16 +70,18 @@ class RenoisedBatches:
         """Whether everything is in memory."""
         return True
 
-    def batch(self, step: int, count: int, patch: int) -> Batch:
-        """Batch number ``step``: ``count`` pairs of ``patch`` x ``patch`` pixels, and the ``step`` among its extras."""
-        return self._pairs(seeded_generator(self.seed, TRAINING, step), step, count, patch)
+    def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
+        """The pairs ``own`` of batch number ``step``, which has ``count`` of ``patch`` x ``patch`` pixels, and the ``step`` among
+        its extras.
+        """
+        return self._pairs(one_for_each(count, seeded_generator(self.seed, TRAINING, step))[own], step, patch)
 
     def held_back(self, index: int, patch: int) -> Batch:
         """Pair number ``index`` of a stream that :meth:`batch` does not draw from, to watch a training by."""
-        return self._pairs(seeded_generator(self.seed, VALIDATION, index), index, 1, patch)
+        return self._pairs([seeded_generator(self.seed, VALIDATION, index)], index, patch)
 
-    def _pairs(self, generator: Generator, number: int, count: int, patch: int) -> Batch:
-        sides = [self._pair(patch, generator) for _ in range(count)]
+    def _pairs(self, generators: Sequence[Generator], number: int, patch: int) -> Batch:
+        sides = [self._pair(patch, generator) for generator in generators]
         noisy, clean = (torch.stack(side) for side in zip(*sides, strict=True))
         return Batch(noisy, clean, {"step": torch.tensor(number)})
 

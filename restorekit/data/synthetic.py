@@ -10,7 +10,7 @@ import torch
 
 from restorekit.data.clean import CleanPhotographs, find_images, load_rgb
 from restorekit.data.pairs import middle
-from restorekit.data.streams import TRAINING, VALIDATION
+from restorekit.data.streams import ALL, TRAINING, VALIDATION
 from restorekit.degradations import Degradation, degrade_image, seeded_generator
 from restorekit.methods import Batch
 
@@ -33,14 +33,14 @@ class SyntheticBatches:
         """Whether everything is in memory."""
         return self.photographs.images.complete
 
-    def batch(self, step: int, count: int, patch: int) -> Batch:
-        """Batch number ``step``: ``count`` pairs of ``patch`` x ``patch`` pixels. Its extras hold ``step`` too, for losses
-        that ramp up.
+    def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
+        """The pairs ``own`` of batch number ``step``, which has ``count`` of ``patch`` x ``patch`` pixels. Its extras hold
+        ``step`` too, for losses that ramp up. All of a batch are degraded at once, whoever's they are.
         """
         generator = seeded_generator(self.seed, TRAINING, step)
         clean = self.photographs.crops(count, patch + 2 * self.degradation.margin, generator)
         pair = self.degradation(clean, generator)
-        return Batch(pair.input, pair.target, {**pair.extras, "step": torch.tensor(step)})
+        return Batch(pair.input, pair.target, {**pair.extras, "step": torch.tensor(step)}).part(own)
 
 
 class SyntheticSet:

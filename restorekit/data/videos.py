@@ -15,7 +15,7 @@ from restorekit.data.clean import load_rgb
 from restorekit.data.clips import Clip
 from restorekit.data.crops import below
 from restorekit.data.held_back import HeldBack
-from restorekit.data.streams import TRAINING
+from restorekit.data.streams import ALL, TRAINING, one_for_each
 from restorekit.degradations import seeded_generator
 from restorekit.errors import DataError
 from restorekit.images.depth_maps import read_depth
@@ -79,10 +79,12 @@ class VideoTriplets:
     def __len__(self) -> int:
         return len(self.middles)
 
-    def batch(self, step: int, count: int, patch: int) -> Batch:
-        """Batch number ``step``: ``count`` triplets, whole. Extras are those that ``dcpi-depth`` is taught with."""
-        generator = seeded_generator(self.seed, TRAINING, step)
-        return _batch([self._triplet(generator) for _ in range(count)], step)
+    def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
+        """The triplets ``own`` of batch number ``step``, which has ``count``, whole. Extras are those that ``dcpi-depth`` is
+        taught with.
+        """
+        generators = one_for_each(count, seeded_generator(self.seed, TRAINING, step))[own]
+        return _batch([self._triplet(generator) for generator in generators], step)
 
     def held_back(self, index: int, count: int) -> Batch:
         """Triplet number ``index`` of ``count`` that lie evenly over all videos, as it was filmed, to watch a training by."""

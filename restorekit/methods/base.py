@@ -91,6 +91,12 @@ class Batch:
     target: Tensor
     extras: Mapping[str, Tensor]
 
+    def part(self, rows: slice) -> Batch:
+        """These pairs alone. Extras with a value for each pair are cut too, others stay whole."""
+        count = self.input.shape[0]
+        extras = {name: value[rows] if value.dim() and len(value) == count else value for name, value in self.extras.items()}
+        return Batch(self.input[rows], self.target[rows], extras)
+
 
 class Objective(ABC):
     """How a method is taught: called with the network (perhaps compiled or wrapped) and a batch, it gives named losses to be

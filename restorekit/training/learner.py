@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -90,8 +89,8 @@ class Learner:
             self.discriminator_optimiser.load_state_dict(states["discriminator_optimiser"])
 
     def learn(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Take step number ``step`` and return the losses before it, their mean over the parts of the batch, and the gradient's
-        norm before clipping, ``gradient_norm``.
+        """Take step number ``step`` with this process's share of a batch, and return the losses before it, their mean over the
+        parts it is cut into, and the gradient's norm before clipping, ``gradient_norm``.
 
         All randomness of networks, such as stochastic depth, follows from the seed, the step and the process, so that a resumed
         run draws the same.
@@ -101,7 +100,7 @@ class Learner:
             SettingError: if the network is to be compiled and cannot be.
         """
         torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1_009 + self.fabric.global_rank)
-        parts = [self._to_device(part) for part in self._own_parts(batch)]
+        parts = [self._to_device(part) for part in split(batch, self.settings.accumulate)]
         rate = learning_rate(step, self.settings)
         statistics = [(kept, kept.clone()) for name, kept in self.network.named_buffers() if "running_" in name]
         losses = {} if self.discriminator is None else self._teach_discriminator(parts, rate)
@@ -165,12 +164,6 @@ class Learner:
                 "Lower train.learning_rate or set train.precision=fp32, and start again with --fresh",
             )
 
-    def _own_parts(self, batch: Batch) -> Iterator[Batch]:
-        """This process's share of the batch, in the parts that go through the network one after the other."""
-        parts = self.fabric.world_size * self.settings.accumulate
-        first = self.fabric.global_rank * self.settings.accumulate
-        return itertools.islice(split(batch, parts), first, first + self.settings.accumulate)
-
     def _to_device(self, batch: Batch) -> Batch:
         device = self.fabric.device
         memory = torch.channels_last if self.settings.channels_last else torch.contiguous_format
@@ -218,13 +211,10 @@ def _is_of(name: str, part: str) -> bool:
 
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:
-    """The batch in equal parts. Extras with a value for each pair are split too, others stay whole."""
-    count = batch.input.shape[0]
-    size = count // parts
+    """The batch in equal parts."""
+    size = batch.input.shape[0] // parts
     for begin in range(0, size * parts, size):
-        own = slice(begin, begin + size)
-        extras = {name: value[own] if value.dim() and len(value) == count else value for name, value in batch.extras.items()}
-        yield Batch(batch.input[own], batch.target[own], extras)
+        yield batch.part(slice(begin, begin + size))
 
 
 def _begin_with(network: nn.Module, state: dict[str, Tensor], settings: TrainSettings) -> set[str]:

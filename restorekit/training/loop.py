@@ -196,7 +196,7 @@ class Trainer:
         self.source, self.validation = load_data(recipe, self.fabric.device, self.reporter.noted)
         requirements.require_extras(self.method, self.validation)
         requirements.require_answer(self.method, self.validation)
-        self.ahead = Ahead(self.source)
+        self.ahead = Ahead(self.source, self.fabric.global_rank, self.fabric.world_size)
         self.learner = Learner(recipe, self.method, self.config, self.fabric)
         if tile := recipe.report.validation_tile:  # better refused now than after thousands of steps
             in_tiles_of(self.fabric, self.method, self.config, self.learner.ema.network, tile)

@@ -31,6 +31,7 @@ from restorekit.data.egomotion import with_motion
 from restorekit.data.flow import with_flow
 from restorekit.data.pairs import at_least, unusable
 from restorekit.data.problems import refuse
+from restorekit.data.streams import ALL
 from restorekit.data.synthetic_video import CorridorSettings, CorridorVideo, as_clip
 from restorekit.data.videos import DepthSet, VideoTriplets, held_back_triplets
 from restorekit.degradations import get_degradation
@@ -60,8 +61,10 @@ class Source(Protocol):
         """Whether everything is in memory."""
         ...
 
-    def batch(self, step: int, count: int, patch: int) -> Batch:
-        """``count`` pairs of ``patch`` x ``patch`` pixels; the extras hold ``step``, for losses that ramp up."""
+    def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
+        """The pairs ``own`` of ``count`` that have ``patch`` x ``patch`` pixels, the same whatever others are made; the extras
+        hold ``step``, for losses that ramp up.
+        """
         ...
 
 
@@ -284,17 +287,23 @@ def _drawn(pairs: list[tuple[Path, Path]], entry: PairFolder) -> list[tuple[Path
 
 
 class Ahead:
-    """Makes the next step's batch in a thread of its own while a step runs, where files must be decoded for it."""
+    """Makes the next step's batch in a thread of its own while a step runs, where files must be decoded for it; of every batch
+    the share of process number ``rank`` of ``processes``.
+    """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, rank: int = 0, processes: int = 1) -> None:
+        self.source, self.rank, self.processes = source, rank, processes
         self._pool = None if source.complete else ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Batch]] | None = None
 
     def batch(self, step: int, size: tuple[int, int], next_size: tuple[int, int]) -> Batch:
         """Batch number ``step``, of ``size`` pairs and pixels; ``next_size`` is that of the batch after it."""
         if self._pool is None:
-            return self.source.batch(step, *size)
-        made = self._next[1].result() if self._next and self._next[0] == step else self.source.batch(step, *size)
-        self._next = step + 1, self._pool.submit(self.source.batch, step + 1, *next_size)
+            return self._share(step, *size)
+        made = self._next[1].result() if self._next and self._next[0] == step else self._share(step, *size)
+        self._next = step + 1, self._pool.submit(self._share, step + 1, *next_size)
         return made
+
+    def _share(self, step: int, count: int, patch: int) -> Batch:
+        share = count // self.processes
+        return self.source.batch(step, count, patch, slice(self.rank * share, (self.rank + 1) * share))

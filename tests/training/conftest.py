@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from restorekit.data import SyntheticBatches
+from restorekit.data.streams import ALL
 from restorekit.methods import Batch
 from restorekit.training import Recipe, load_recipe
 from restorekit.training.report import Reporter
@@ -86,8 +87,8 @@ def poison(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
     """The inputs of these steps are no numbers."""
     original = SyntheticBatches.batch
 
-    def poisoned(self: SyntheticBatches, step: int, count: int, patch: int) -> Batch:
-        batch = original(self, step, count, patch)
+    def poisoned(self: SyntheticBatches, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
+        batch = original(self, step, count, patch, own)
         return Batch(batch.input * float("nan"), batch.target, batch.extras) if step in steps else batch
 
     monkeypatch.setattr(SyntheticBatches, "batch", poisoned)
