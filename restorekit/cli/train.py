@@ -81,7 +81,7 @@ def _quiet_libraries() -> None:
     """Keep from users what Fabric and PyTorch's compiler log for programmers; ``TORCH_LOGS`` brings the compiler's back."""
     import torch
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if "TORCH_LOGS" not in os.environ:
         torch._logging.set_logs(all=logging.ERROR)  # type: ignore[attr-defined]  # documented, though not exported
 
