@@ -16,7 +16,7 @@ from restorekit.data.cache import DecodedImages
 from restorekit.data.cloth import drape
 from restorekit.data.crops import below, random_crop
 from restorekit.data.problems import refuse
-from restorekit.data.streams import one_for_each
+from restorekit.data.streams import ALL, one_for_each
 from restorekit.degradations.base import uniform
 from restorekit.errors import DataError
 from restorekit.images.folders import visible_below
@@ -108,9 +108,12 @@ class CleanPhotographs:
         """The photographs that crops are cut from."""
         return [self.images.paths[index] for index in self.usable]
 
-    def crops(self, count: int, size: int, generator: Generator, tries: int = 3) -> Tensor:
-        """``count`` random crops ``(count, 3, size, size)`` in [0, 1]; see :func:`~restorekit.data.crops.random_crop`."""
-        return torch.stack(self.images.each(lambda own: self._crop(size, own, tries), one_for_each(count, generator)))
+    def crops(self, count: int, size: int, generator: Generator, tries: int = 3, own: slice = ALL) -> Tensor:
+        """Those ``own`` of ``count`` random crops ``(count, 3, size, size)`` in [0, 1]; see
+        :func:`~restorekit.data.crops.random_crop`.
+        """
+        generators = one_for_each(count, generator)[own]
+        return torch.stack(self.images.each(lambda of_one: self._crop(size, of_one, tries), generators))
 
     def _crop(self, size: int, generator: Generator, tries: int) -> Tensor:
         levels = self.images[self.usable[below(len(self.usable), generator)]]

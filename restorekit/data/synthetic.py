@@ -35,12 +35,16 @@ class SyntheticBatches:
 
     def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
         """The pairs ``own`` of batch number ``step``, which has ``count`` of ``patch`` x ``patch`` pixels. Its extras hold
-        ``step`` too, for losses that ramp up. All of a batch are degraded at once, whoever's they are.
+        ``step`` too, for losses that ramp up.
+
+        Crops are the same whatever others are made. How they are degraded follows from the first one's number, as all are
+        degraded at once.
         """
-        generator = seeded_generator(self.seed, TRAINING, step)
-        clean = self.photographs.crops(count, patch + 2 * self.degradation.margin, generator)
-        pair = self.degradation(clean, generator)
-        return Batch(pair.input, pair.target, {**pair.extras, "step": torch.tensor(step)}).part(own)
+        side = patch + 2 * self.degradation.margin
+        clean = self.photographs.crops(count, side, seeded_generator(self.seed, TRAINING, step), own=own)
+        first = own.indices(count)[0]
+        pair = self.degradation(clean, seeded_generator(self.seed, TRAINING, step, 1 + first))
+        return Batch(pair.input, pair.target, {**pair.extras, "step": torch.tensor(step)})
 
 
 class SyntheticSet:

@@ -62,9 +62,7 @@ class Source(Protocol):
         ...
 
     def batch(self, step: int, count: int, patch: int, own: slice = ALL) -> Batch:
-        """The pairs ``own`` of ``count`` that have ``patch`` x ``patch`` pixels, the same whatever others are made; the extras
-        hold ``step``, for losses that ramp up.
-        """
+        """The pairs ``own`` of ``count`` of ``patch`` x ``patch`` pixels; the extras hold ``step``, for losses that ramp up."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What a pair is depends on the seed, the step and its own number: not on the pairs beside it, nor on who makes them."""
+"""What is cut depends on the seed, the step and its own number: not on what is beside it, nor on who cuts it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", ["pairs", "noisy", "renoised", "videos", "clean"])
+@pytest.mark.parametrize("kind", ["pairs", "noisy", "renoised", "videos"])
 def test_processes_share_out_what_one_would_make(kind: str, folder: Path) -> None:
     made = source(kind, folder)
     whole = made.batch(7, 6, 32)
@@ -51,6 +51,17 @@ def test_processes_share_out_what_one_would_make(kind: str, folder: Path) -> Non
     for name, value in whole.extras.items():
         assert torch.equal(value, torch.cat([share.extras[name] for share in shares]) if value.dim() else shares[0].extras[name])
     assert len({float(value) for value in whole.target.flatten(1).double().mean(1)}) > 1
+
+
+def test_processes_cut_and_degrade_their_own_crops_each_in_its_own_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs = CleanPhotographs([folder], cloth=0.5)
+    whole = photographs.crops(6, 32, seeded_generator(7))
+    shares = [photographs.crops(6, 32, seeded_generator(7), own=slice(begin, begin + 2)) for begin in (0, 2, 4)]
+    assert torch.equal(whole, torch.cat(shares))
+    made = source("clean", folder)
+    assert torch.equal(made.batch(7, 6, 32, slice(2, 4)).input, made.batch(7, 6, 32, slice(2, 4)).input)
+    monkeypatch.setattr(CleanPhotographs, "crops", lambda *_, **__: torch.eye(80).expand(2, 3, -1, -1))
+    assert not torch.equal(*(made.batch(7, 4, 32, own).input for own in (slice(0, 2), slice(2, 4))))
 
 
 @pytest.mark.parametrize("kind", ["pairs", "noisy", "clean"])

@@ -6,12 +6,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+import PIL.Image
+import PIL.ImageFilter
 import pytest
 import torch
 
 from restorekit.training import Recipe, load_recipe, train
 from restorekit.training.loop import Hardware
 from tests.training.conftest import columns, weights
+
+PAIRS = """
+method = "multi-output"
+[config]
+width = 4
+enc_blk_nums = [1]
+dec_blk_nums = [1]
+n_heads = 2
+[data]
+pairs = ["{folder}"]
+validation_pairs = ["{folder}"]
+[train]
+steps = 8
+batch = 2
+patch = 24
+ema = 0.5
+[report]
+log_every = 1
+checkpoint_every = 2
+validate_every = 4
+samples = 1
+"""
+
+
+@pytest.fixture
+def pairs(recipe: Recipe, tmp_path: Path) -> Path:
+    """Photographs and what a mean filter makes of them; a batch of pairs is the same whoever has which part of it."""
+    for side, radius in (("input", 1), ("target", 0)):
+        (tmp_path / "set" / side).mkdir(parents=True)
+        for index in range(2):
+            photograph = PIL.Image.open(tmp_path / "photos" / f"{index}.png")
+            photograph.filter(PIL.ImageFilter.BoxBlur(radius)).save(tmp_path / "set" / side / f"{index}.png")
+    path = tmp_path / "pairs.toml"
+    path.write_text(PAIRS.format(folder=tmp_path / "set"))
+    return path
 
 
 def test_two_processes_say_once_what_will_be(recipe: Recipe, tmp_path: Path) -> None:
@@ -20,13 +57,13 @@ def test_two_processes_say_once_what_will_be(recipe: Recipe, tmp_path: Path) -> 
     assert done.returncode == 0 and (done.stdout + done.stderr).count("Time:") == 1, done.stderr
 
 
-def test_two_processes_learn_what_one_does(recipe: Recipe, tmp_path: Path) -> None:
-    whole = weights(train(recipe, tmp_path / "whole"))
-    command = [sys.executable, "-m", "restorekit", "train", str(tmp_path / "tiny.toml"), "--device", "cpu", "--devices", "2"]
+def test_two_processes_learn_what_one_does(pairs: Path, tmp_path: Path) -> None:
+    whole = weights(train(load_recipe(pairs), tmp_path / "whole"))
+    command = [sys.executable, "-m", "restorekit", "train", str(pairs), "--device", "cpu", "--devices", "2"]
     done = subprocess.run([*command, "-o", str(tmp_path / "two")], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr and "RANK" not in done.stderr  # of PyTorch's and Lightning's, which no user can act on
-    shared = weights(tmp_path / "two" / "tiny.toml")
+    shared = weights(tmp_path / "two" / "pairs.toml")
     assert all(torch.allclose(whole[key], shared[key], atol=1e-5) for key in whole)
     assert columns(tmp_path / "two" / "validation.csv")[-1]["step"] == "8"
 
@@ -50,13 +87,13 @@ train(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), hardware=Hardware("cpu"
 """Ctrl-C for one process of two: as the other's reporter tells nothing, it is not asked."""
 
 
-def test_two_processes_stop_together_when_one_is_asked_to(recipe: Recipe, tmp_path: Path) -> None:
-    whole = weights(train(recipe, tmp_path / "whole"))
+def test_two_processes_stop_together_when_one_is_asked_to(pairs: Path, tmp_path: Path) -> None:
+    whole = weights(train(load_recipe(pairs), tmp_path / "whole"))
     (tmp_path / "stopped.py").write_text(STOPPED)
-    command = [sys.executable, str(tmp_path / "stopped.py"), str(tmp_path / "tiny.toml"), str(tmp_path / "two")]
+    command = [sys.executable, str(tmp_path / "stopped.py"), str(pairs), str(tmp_path / "two")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and done.stdout.split() == ["stopped", "3"], done.stderr
-    resumed = weights(train(recipe, tmp_path / "two"))
+    resumed = weights(train(load_recipe(pairs), tmp_path / "two"))
     assert all(torch.allclose(whole[key], resumed[key], atol=1e-5) for key in whole)
 
 
@@ -70,8 +107,7 @@ skip = true
 [objective]
 supervised = true
 [data]
-clean = ["{folder}"]
-degradation = "noise"
+pairs = ["{folder}"]
 [train]
 steps = 2
 batch = 2
@@ -81,10 +117,10 @@ log_every = 1
 """
 
 
-def test_two_processes_share_out_a_network_of_which_a_pass_uses_a_part(recipe: Recipe, tmp_path: Path) -> None:
+def test_two_processes_share_out_a_network_of_which_a_pass_uses_a_part(pairs: Path, tmp_path: Path) -> None:
     """The blind pass leaves out what only sees the pixel."""
     path = tmp_path / "two-passes.toml"
-    path.write_text(CBSN.format(folder=tmp_path / "photos"))
+    path.write_text(CBSN.format(folder=tmp_path / "set"))
     alone = columns_of(train(load_recipe(path), tmp_path / "one", hardware=Hardware("cpu")))
     command = [
         sys.executable,
