@@ -109,8 +109,8 @@ TASKS = {
         ("nlm", "tv"),
         "clean, left alone",
     ),
-    "derain": Task((Trial("rain", "rain"),), ("tv",)),
-    "desnow": Task((Trial("snow", "snow"),), ("tv",)),
+    "derain": Task((Trial("rain", "rain"),), ("tv",), "clear, left alone"),
+    "desnow": Task((Trial("snow", "snow"),), ("tv",), "clear, left alone"),
     "dehaze": Task((Trial("haze", "haze"),), ("dark-channel",)),
     "deraindrop": Task((Trial("raindrops", "raindrop"),), ("tv",), "dry, left alone"),
     "dereflect": Task(
