@@ -74,7 +74,6 @@ def train(options: TrainOptions) -> None:
     card = run_training(recipe, run, resume=options.resume, hardware=hardware, reporter=reporter)
     if card is None:
         raise typer.Exit(_STOPPED)
-    console.say(f"The card is written; use it with --model {card}")
 
 
 def _quiet_libraries() -> None:

@@ -119,7 +119,7 @@ def train(
     and weights, written anew whenever a validation beats all before. A run that was stopped or killed at any moment and is
     started again goes on from its last checkpoint and ends, on a CPU, with the same bits as one that never was: each step's pairs
     depend on the seed and the step's number alone. Several processes share out the pairs of each step, so that they learn what
-    one would.
+    one would, but for degradations, which each draws for itself.
 
     Args:
         recipe: what to do.
@@ -263,7 +263,7 @@ class Trainer:
         if self.leads and (self.validation is None or not card.exists()):
             card = self._write_result(None)
         self.fabric.barrier()
-        self.reporter.ended()
+        self.reporter.ended(card)
         return card
 
     def _prepare_folder(self) -> None:

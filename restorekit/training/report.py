@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -38,8 +39,8 @@ class Reporter:
     def stopped(self, step: int) -> None:
         """Called when the run ends before its end, as it was asked to, with a checkpoint after ``step`` steps."""
 
-    def ended(self) -> None:
-        """Called when the run has come to its end and its card is written."""
+    def ended(self, card: Path) -> None:
+        """Called when the run has come to its end and its ``card`` is written."""
 
 
 class ConsoleReporter(Reporter):
@@ -93,6 +94,11 @@ class ConsoleReporter(Reporter):
         """Print how to go on."""
         self.console.print(f"Stopped after step {step}; the same command goes on from there", soft_wrap=True)
 
+    def ended(self, card: Path) -> None:
+        """Print how to use it."""
+        told = f"The card is written; use it with --model {card}"
+        self.console.print(told, soft_wrap=True, markup=False, highlight=False)
+
 
 class AdaptingReporter(ConsoleReporter):
     """Tells also how much better the weights have become than those they began as, by what decides in validations.
@@ -119,7 +125,7 @@ class AdaptingReporter(ConsoleReporter):
         else:
             self.console.print(f"Stopped after step {step}; nothing was kept. Add --keep RUN to go on another time")
 
-    def ended(self) -> None:
+    def ended(self, card: Path) -> None:
         """Print it, if the first weights were validated in this run."""
         if 0 not in self._seen:
             return

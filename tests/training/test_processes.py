@@ -62,6 +62,7 @@ def test_two_processes_learn_what_one_does(pairs: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "restorekit", "train", str(pairs), "--device", "cpu", "--devices", "2"]
     done = subprocess.run([*command, "-o", str(tmp_path / "two")], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count(f"--model {tmp_path / 'two' / 'pairs.toml'}") == 1
     assert "Warning" not in done.stderr and "RANK" not in done.stderr  # of PyTorch's and Lightning's, which no user can act on
     shared = weights(tmp_path / "two" / "pairs.toml")
     assert all(torch.allclose(whole[key], shared[key], atol=1e-5) for key in whole)
