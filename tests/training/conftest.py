@@ -25,11 +25,7 @@ enc_blk_nums = [1]
 dec_blk_nums = [1]
 n_heads = 2
 [data]
-clean = ["{folder}"]
-validation = ["{held_back}"]
-[degradation]
-margin = 6
-length = [2, 6]
+{data}
 [train]
 steps = 8
 batch = 2
@@ -40,6 +36,14 @@ log_every = 1
 checkpoint_every = 2
 validate_every = 4
 samples = 1
+"""
+
+CLEAN = """
+clean = ["{folder}"]
+validation = ["{held_back}"]
+[degradation]
+margin = 6
+length = [2, 6]
 """
 
 
@@ -54,7 +58,7 @@ def recipe(tmp_path: Path) -> Recipe:
         for place in (folder, held_back):
             coarse.resize((80, 72), PIL.Image.Resampling.BICUBIC).save(place / f"{index}.png")
     path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE.format(folder=folder, held_back=held_back))
+    path.write_text(RECIPE.format(data=CLEAN.format(folder=folder, held_back=held_back)))
     return load_recipe(path)
 
 

@@ -13,41 +13,19 @@ import torch
 
 from restorekit.training import Recipe, load_recipe, train
 from restorekit.training.loop import Hardware
-from tests.training.conftest import columns, weights
-
-PAIRS = """
-method = "multi-output"
-[config]
-width = 4
-enc_blk_nums = [1]
-dec_blk_nums = [1]
-n_heads = 2
-[data]
-pairs = ["{folder}"]
-validation_pairs = ["{folder}"]
-[train]
-steps = 8
-batch = 2
-patch = 24
-ema = 0.5
-[report]
-log_every = 1
-checkpoint_every = 2
-validate_every = 4
-samples = 1
-"""
+from tests.training.conftest import RECIPE, columns, weights
 
 
 @pytest.fixture
 def pairs(recipe: Recipe, tmp_path: Path) -> Path:
     """Photographs and what a mean filter makes of them; a batch of pairs is the same whoever has which part of it."""
+    folder, path = tmp_path / "set", tmp_path / "pairs.toml"
     for side, radius in (("input", 1), ("target", 0)):
-        (tmp_path / "set" / side).mkdir(parents=True)
+        (folder / side).mkdir(parents=True)
         for index in range(2):
             photograph = PIL.Image.open(tmp_path / "photos" / f"{index}.png")
-            photograph.filter(PIL.ImageFilter.BoxBlur(radius)).save(tmp_path / "set" / side / f"{index}.png")
-    path = tmp_path / "pairs.toml"
-    path.write_text(PAIRS.format(folder=tmp_path / "set"))
+            photograph.filter(PIL.ImageFilter.BoxBlur(radius)).save(folder / side / f"{index}.png")
+    path.write_text(RECIPE.format(data=f'pairs = ["{folder}"]\nvalidation_pairs = ["{folder}"]'))
     return path
 
 
