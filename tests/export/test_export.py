@@ -215,38 +215,29 @@ def test_tiles_of_one_size_are_neither_changed_nor_wasted(card: Path, tmp_path: 
 
 
 ALONE = """
-import os, sys, time
+import sys
 sys.argv = ["restorekit", "infer", "--model", *sys.argv[1:]]
 from restorekit.cli import main
-from restorekit.inference.onnx_backend import OnnxBackend
-run, inference = OnnxBackend.run, []
-def timed(*arguments, **extras):
-    start = time.process_time()
-    maps = run(*arguments, **extras)
-    inference.append(time.process_time() - start)
-    return maps
-OnnxBackend.run = timed
 try:
     main()
 except SystemExit as leaving:
     assert not leaving.code, leaving.code
-assert "torch" not in sys.modules and "onnxruntime" in sys.modules and inference
-print("BESIDES", sum(os.times()[:2]) - sum(inference), file=sys.stderr)
+print("MODULES", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
 
+SLOW_TO_IMPORT = {"torch", "torchvision", "torchmetrics", "lightning", "kornia", "onnx", "onnxscript", "cv2", "scipy", "sympy"}
 
-def test_no_torch_is_needed_and_little_time_besides_inference(model: Path, tmp_path: Path) -> None:
-    """CPU time of the whole process, interpreter included."""
+
+def test_neither_torch_nor_anything_else_that_is_slow_to_import_is_needed(model: Path, tmp_path: Path) -> None:
+    """What that leaves in seconds is measured by ``benchmarks/starting.py``."""
     photo, out = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray((picture(80, 90) * 255).astype(np.uint8)).save(photo)
-    arguments = [sys.executable, "-c", ALONE, str(model), str(photo), "-o", str(out), "--overwrite"]
-    times = []
-    for _ in range(2):  # the first optimises the graph
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        times.append(float(done.stderr.split()[-1]))
+    arguments = [sys.executable, "-c", ALONE, str(model), str(photo), "-o", str(out)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stderr.rpartition("MODULES")[2].split())
+    assert "onnxruntime" in imported and not imported & SLOW_TO_IMPORT
     assert Image.open(out).size == (90, 80)
-    assert min(times) < 1.0
 
 
 def test_optimised_graph_is_kept_and_a_damaged_one_made_again(model: Path, cache: Path) -> None:
