@@ -3,9 +3,9 @@
     python benchmarks/starting.py
     python benchmarks/starting.py --model models/deeprft-compact.toml --photo photo.jpg --passes 5
 
-A model is exported, then run by its `.onnx` file, for which nothing but ONNX Runtime is needed, and by its card in PyTorch; beside
-them stand commands that run no network. Seconds are those of the whole process on all its threads, interpreter included, without
-those between a tile going into the network and coming out; the least of `--passes`, after one that is not counted.
+A model is exported, then run by its `.onnx` file, for which nothing but ONNX Runtime is needed, and by its card in PyTorch;
+beside them stand commands that run no network. Seconds are those of the whole process on all its threads, interpreter included,
+without those between a tile going into the network and coming out; the least of `--passes`, after one that is not counted.
 """
 
 from __future__ import annotations

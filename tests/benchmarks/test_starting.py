@@ -23,5 +23,5 @@ def test_an_exported_model_needs_no_torch_and_its_card_does(tmp_path: Path, monk
 
 
 def test_a_command_that_fails_is_shown() -> None:
-    with pytest.raises(SystemExit, match="unknown model .nobody."):
+    with pytest.raises(SystemExit, match=r"unknown model .nobody."):
         starting.measure("infer", starting.NONE, ["infer", "--model", "nobody", "photo.png"], 1)
