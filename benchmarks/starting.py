@@ -11,6 +11,7 @@ without those between a tile going into the network and coming out; the least of
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -69,12 +70,24 @@ class Start:
     torch: bool
 
 
-def measure(shown: str, backend: str, arguments: Sequence[str], passes: int) -> Start:
-    """Run ``restorekit`` with these arguments, ``passes`` times and once before, each in a process of its own."""
+def measure(shown: str, backend: str, arguments: Sequence[str], passes: int, cache: Path | None = None) -> Start:
+    """Run ``restorekit`` with these arguments, ``passes`` times and once before, each in a process of its own.
+
+    Args:
+        shown: the command as the table shows it.
+        backend: where its network runs, one of the above.
+        arguments: what follows ``restorekit``.
+        passes: how many runs count.
+        cache: where optimised graphs are kept; None for the user's place.
+
+    Raises:
+        SystemExit: with what it said, if the command fails.
+    """
     found = []
+    surroundings = os.environ if cache is None else {**os.environ, "RESTOREKIT_CACHE": str(cache)}
     for _ in range(1 + passes):
         words = [sys.executable, "-c", MEASURED, backend, *arguments]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=surroundings)
         if done.returncode:
             raise SystemExit(done.stderr)
         seconds, torch = done.stderr.rpartition("BESIDES")[2].split()
@@ -86,10 +99,10 @@ def measure(shown: str, backend: str, arguments: Sequence[str], passes: int) -> 
 def starts(model: str, photo: Path, passes: int) -> Iterator[Start]:
     """The commands, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
-        file, out = Path(folder) / "model.onnx", Path(folder) / "out.png"
+        file, out, cache = (Path(folder) / name for name in ("model.onnx", "out.png", "cache"))
         export(load_card(model), file)
         restore = [str(photo), "-o", str(out), "--overwrite"]
-        yield measure("infer --model model.onnx photo.jpg", ONNX, ["infer", "--model", str(file), *restore], passes)
+        yield measure("infer --model model.onnx photo.jpg", ONNX, ["infer", "--model", str(file), *restore], passes, cache)
         yield measure("infer --model CARD photo.jpg", TORCH, ["infer", "--model", model, *restore], passes)
     for words in (["--version"], ["--help"], ["deblur", "--help"], ["models"]):
         yield measure(" ".join(words), NONE, words, passes)

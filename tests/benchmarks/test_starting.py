@@ -13,8 +13,7 @@ from restorekit.images import Image
 from tests.tiny import write_tiny_card
 
 
-def test_an_exported_model_needs_no_torch_and_its_card_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_an_exported_model_needs_no_torch_and_its_card_does(tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     images.write(Image(np.full((80, 90, 3), 128, np.uint8)), photo)
     found = list(starting.starts(str(write_tiny_card(tmp_path)), photo, 1))
