@@ -51,8 +51,10 @@ def _write_recipe(recipe: Recipe, card: Path) -> None:
         file.write(tomli_w.dumps(recipe.to_table(), multiline_strings=True).encode())
 
 
-def training_facts(recipe: Recipe, progress: Progress, device: torch.device, precision: str) -> dict[str, Any]:
-    """What a card says of how its weights came about; ``precision`` is the one that was computed in."""
+def training_facts(
+    recipe: Recipe, progress: Progress, device: torch.device, precision: str, processes: int = 1
+) -> dict[str, Any]:
+    """What a card says of how its weights came about; ``precision`` is the one that was computed in, on so many devices."""
     return {
         "data": recipe.card.data,
         **({"degradation": recipe.data.degradation} if recipe.data.clean else {}),
@@ -64,17 +66,20 @@ def training_facts(recipe: Recipe, progress: Progress, device: torch.device, pre
         "patch": recipe.train.size_at(max(progress.step - 1, 0))[1],
         "precision": precision,
         "hours": round(progress.seconds / 3600, 2),
-        "hardware": hardware(device),
+        "hardware": hardware(device, processes),
         "torch": torch.__version__,
         "date": datetime.now(timezone.utc).date().isoformat(),
     }
 
 
-def hardware(device: torch.device) -> str:
-    """The device in words."""
+def hardware(device: torch.device, processes: int = 1) -> str:
+    """What trains, in words: as many devices like this one as there are processes."""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+        name = torch.cuda.get_device_name(device)
+        return name if processes == 1 else f"{processes} x {name}"
+    threads = torch.get_num_threads()
+    each = f"{threads} CPU thread{'s' if threads > 1 else ''}"
+    return f"{each if processes == 1 else f'{processes} processes of {each}'} ({platform.machine()})"
 
 
 def validation_score(recipe: Recipe, scores: Scores) -> Score:

@@ -13,6 +13,7 @@ import torch
 
 from restorekit.training import Recipe, load_recipe, train
 from restorekit.training.loop import Hardware
+from restorekit.zoo import load_card
 from tests.training.conftest import RECIPE, columns, weights
 
 
@@ -44,6 +45,7 @@ def test_two_processes_learn_what_one_does(pairs: Path, tmp_path: Path) -> None:
     assert "Warning" not in done.stderr and "RANK" not in done.stderr  # of PyTorch's and Lightning's, which no user can act on
     shared = weights(tmp_path / "two" / "pairs.toml")
     assert all(torch.allclose(whole[key], shared[key], atol=1e-5) for key in whole)
+    assert load_card(tmp_path / "two" / "pairs.toml").training["hardware"].startswith("2 processes of ")
     assert columns(tmp_path / "two" / "validation.csv")[-1]["step"] == "8"
 
 
