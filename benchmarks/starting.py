@@ -32,7 +32,7 @@ ONNX, TORCH, NONE = "restorekit.inference.onnx_backend:OnnxBackend", "restorekit
 """Where a network runs: the class whose ``run`` is left out of the count."""
 
 MEASURED = """
-import importlib, os, sys, time
+import importlib, sys, time
 (module, name), sys.argv = sys.argv[1].split(":"), ["restorekit", *sys.argv[2:]]
 from restorekit.cli import main
 inside = []
@@ -51,7 +51,7 @@ except SystemExit as leaving:
     if leaving.code:
         raise
 assert bool(inside) == bool(module)
-print("BESIDES", sum(os.times()[:2]) - sum(inside), int("torch" in sys.modules), file=sys.stderr)
+print("BESIDES", time.process_time() - sum(inside), int("torch" in sys.modules), file=sys.stderr)
 """
 
 
