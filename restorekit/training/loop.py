@@ -373,5 +373,5 @@ class Trainer:
         return card
 
     def _write_result(self, scores: Scores | None) -> Path:
-        facts = training_facts(self.recipe, self.progress, self.fabric.device, self.precision, self.fabric.world_size)
+        facts = training_facts(self.recipe, self.progress, self.fabric.device, self.fabric.world_size, self.precision)
         return write_result(self.recipe, self.folder, self.learner.ema.network, facts, scores)

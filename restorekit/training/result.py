@@ -51,10 +51,8 @@ def _write_recipe(recipe: Recipe, card: Path) -> None:
         file.write(tomli_w.dumps(recipe.to_table(), multiline_strings=True).encode())
 
 
-def training_facts(
-    recipe: Recipe, progress: Progress, device: torch.device, precision: str, processes: int = 1
-) -> dict[str, Any]:
-    """What a card says of how its weights came about; ``precision`` is the one that was computed in, on so many devices."""
+def training_facts(recipe: Recipe, progress: Progress, device: torch.device, processes: int, precision: str) -> dict[str, Any]:
+    """What a card says of how its weights came about; ``precision`` is the one that was computed in."""
     return {
         "data": recipe.card.data,
         **({"degradation": recipe.data.degradation} if recipe.data.clean else {}),
@@ -72,14 +70,13 @@ def training_facts(
     }
 
 
-def hardware(device: torch.device, processes: int = 1) -> str:
-    """What trains, in words: as many devices like this one as there are processes."""
+def hardware(device: torch.device, processes: int) -> str:
+    """In words, what ``processes`` train on: a device like this one each."""
     if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        return name if processes == 1 else f"{processes} x {name}"
-    threads = torch.get_num_threads()
-    each = f"{threads} CPU thread{'s' if threads > 1 else ''}"
-    return f"{each if processes == 1 else f'{processes} processes of {each}'} ({platform.machine()})"
+        name, many = torch.cuda.get_device_name(device), f"{processes} x "
+    else:
+        name, many = f"{torch.get_num_threads()} CPU threads ({platform.machine()})", f"{processes} processes of "
+    return name if processes == 1 else many + name
 
 
 def validation_score(recipe: Recipe, scores: Scores) -> Score:
