@@ -260,7 +260,10 @@ class TileOptions(DeviceOptions):
     tile: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="PIXELS", help="Side of the tiles; by default as large as memory allows.", rich_help_panel=ENGINE
+            min=1,
+            metavar="PIXELS",
+            help="Longest side of the tiles, but never below what the model needs; by default as large as memory allows.",
+            rich_help_panel=ENGINE,
         ),
     ] = None
     overlap: Annotated[

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from restorekit.errors import CheckpointError
+from restorekit.inference.tiling import plan_tiles
 from restorekit.methods import get_method
 from restorekit.methods.multi_output import MultiOutputConfig
 from restorekit.methods.multi_output.nafnet import NAFNet
@@ -21,6 +24,14 @@ def network() -> NAFNet:
         if name.endswith(("beta", "gamma")):  # fresh blocks are the identity
             torch.nn.init.normal_(parameter, std=0.5)
     return network
+
+
+def test_tiles_are_no_smaller_than_the_crops_of_the_training() -> None:
+    assert METHOD.tiling(TINY).minimum == 64  # crops of 16 are no guide
+    large = METHOD.tiling(replace(TINY, train_size=(192, 160)))
+    assert large.minimum == 192
+    assert {plan_tiles((600, 500), large, max_side=side).tile for side in (32, 100, 192)} == {(192, 192)}
+    assert plan_tiles((90, 100), large).is_whole  # an image may be smaller
 
 
 def test_bfloat16_rounds_only_the_correction(network: NAFNet) -> None:

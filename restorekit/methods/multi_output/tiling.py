@@ -11,7 +11,7 @@ def tiling_for(config: MultiOutputConfig) -> Tiling:
     """See :meth:`restorekit.methods.base.Method.tiling`.
 
     All but NAFNet see the whole image, through attention, instance normalisation or means: tiles are a compromise at any overlap,
-    best at the size of the training crops and above.
+    best at the size of the training crops and above. NAFNet's local means want to see at least as much as in training.
     """
     if config.restormer is not None:
         return Tiling(multiple=8, halo=None, overlap=32, minimum=128, bytes_per_pixel=150 * config.restormer.dim)
@@ -25,7 +25,7 @@ def tiling_for(config: MultiOutputConfig) -> Tiling:
         multiple=max(2**levels, CELL if _region(config) else 1),
         halo=_reach(config) if stage is None else None,  # kernels depend on where windows lie, and windows on the tile
         overlap=64,
-        minimum=max(2 ** (levels + 1), 64 if stage is None else stage.window),
+        minimum=max(2 ** (levels + 1), *(config.train_size or ()), 64 if stage is None else stage.window),
         bytes_per_pixel=64 * config.width + (0 if stage is None else 1024),
     )
 
