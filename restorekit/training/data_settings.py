@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -115,9 +116,9 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         if sum(map(bool, self._kinds)) > 1:
-            raise ValueError("clean, pairs, noisy and videos or corridors exclude each other")
+            raise ValueError("clean, pairs, noisy and videos or corridors exclude each other: leave one of them")
         if sum(map(bool, (self.validation, self.validation_pairs, self.validation_depth))) > 1:
-            raise ValueError("validation, validation_pairs and validation_depth exclude each other")
+            raise ValueError("validation, validation_pairs and validation_depth exclude each other: leave one of them")
         if self.held_back and (self.validation or self.validation_pairs or self.validation_depth):
             raise ValueError("held_back is where there is no validation, validation_pairs or validation_depth")
         if self.held_back and not (self.noisy or self.videos or self.corridors):
@@ -143,6 +144,17 @@ class DataSettings:
     def is_empty(self) -> bool:
         """Whether there is nothing to train on."""
         return not any(self._kinds)
+
+    def described(self) -> str:
+        """What is trained on, in words, folders by their names."""
+        sources: dict[str, Sequence[Path]] = {
+            "photographs": self.clean,
+            "pairs": [pair_folder(entry).folder for entry in self.pairs],
+            "noisy photographs": self.noisy,
+            "videos": [video_folder(entry).folder for entry in self.videos],
+        }
+        told = [f"{what} in {' and '.join(path.name or '.' for path in paths)}" for what, paths in sources.items() if paths]
+        return " and ".join([*told, f"{self.corridors} drawn videos"] if self.corridors else told)
 
     @property
     def validation_names(self) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,8 @@ from typing import Any, Literal
 from restorekit.degradations import get_degradation
 from restorekit.errors import CardError, SettingError, UnknownNameError
 from restorekit.methods import Method, get_method, list_methods
-from restorekit.settings import from_table, override, read_toml, to_table
+from restorekit.settings import from_table, read_toml, to_table
+from restorekit.training.assigning import assign, in_full, key_of
 from restorekit.training.data_settings import DataSettings
 from restorekit.zoo import Card, load_card
 
@@ -122,6 +123,8 @@ class TrainSettings:
                 raise ValueError(f"{name} must be at least 1")
         if not (0 < self.learning_rate < math.inf and 0 <= self.final_learning_rate < math.inf and 0 < self.decay <= 1):
             raise ValueError("learning_rate must be positive, final_learning_rate not negative, decay above 0 and at most 1")
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError("final_learning_rate must not be above learning_rate")
         if not all(0 <= value < math.inf for value in (self.clip, self.clip_value, self.weight_decay)):
             raise ValueError("clip, clip_value and weight_decay must not be negative")
         if not all(0 <= value < 1 for value in (self.ema, *self.betas)):
@@ -140,7 +143,9 @@ class TrainSettings:
             raise ValueError('hold is for schedule = "cosine"')
         if self.hold and self.warmup + self.hold >= self.steps:
             begun = self.warmup + self.hold
-            raise ValueError(f"hold and warmup are {begun} of {self.steps} steps, and none is left to lower the rate in")
+            raise ValueError(
+                f"hold and warmup are {begun} of {self.steps} steps, and none is left to lower the rate in: lower hold"
+            )
         if self.schedule != "cosine" and self.period < 1:
             raise ValueError(f'schedule = "{self.schedule}" needs a period of at least 1')
         ends = [stage.until for stage in self.stages]
@@ -296,6 +301,9 @@ class Recipe:
         return hashlib.sha256(json.dumps(self.to_table(), sort_keys=True).encode()).hexdigest()
 
 
+_SECTIONS = {"data": DataSettings, "train": TrainSettings, "report": ReportSettings, "card": CardSettings}
+
+
 def shipped_recipes() -> dict[str, Path]:
     """The recipes inside the package, by name."""
     folder = Path(str(resources.files("restorekit"))) / "recipes"
@@ -305,7 +313,8 @@ def shipped_recipes() -> dict[str, Path]:
 def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
     """The recipe in a file, or the shipped one of that name, with ``"section.key=value"`` assignments applied.
 
-    ``"key=value"`` will do where only one section has such a key.
+    ``"key=value"`` will do where only one section has such a key. Data that is assigned takes the place of the recipe's, see
+    :func:`restorekit.training.assigning.assign`.
 
     Raises:
         UnknownNameError: for a name that is neither, and for keys that no recipe has.
@@ -317,10 +326,10 @@ def load_recipe(source: str | Path, assignments: Sequence[str] = ()) -> Recipe:
         if str(source) not in known:
             raise UnknownNameError("recipe", str(source), known)
         path = known[str(source)]
-    assignments = [_with_section(assignment) for assignment in assignments]
-    table = override(read_toml(path), assignments)
-    recipe = from_table(Recipe, {"name": path.stem, **table}, str(path))
-    assigned = {assignment.partition("=")[0].strip() for assignment in assignments}
+    table = read_toml(path)
+    assignments = in_full(assignments, table, _SECTIONS, str(path))
+    recipe = from_table(Recipe, {"name": path.stem, **assign(table, assignments)}, str(path))
+    assigned = set(map(key_of, assignments))
     if recipe.train.stages and assigned & {"train.batch", "train.patch"} and "train.stages" not in assigned:
         raise SettingError(
             f"{path} has stages, which say what batch and patch are", "Set train.stages too; train.stages=[] leaves them out"
@@ -349,13 +358,3 @@ def _check_result(recipe: Recipe, where: str) -> None:
         recipe.to_card()
     except ValueError as error:
         raise SettingError(f"{where}: {error}", "Correct it in the recipe or with --set") from None
-
-
-def _with_section(assignment: str) -> str:
-    """``"steps=30"`` as ``"train.steps=30"``; what has a section, or belongs to none, as it is."""
-    key = assignment.partition("=")[0].strip()
-    if "." in key or key in (field.name for field in fields(Recipe)):
-        return assignment
-    sections = {"data": DataSettings, "train": TrainSettings, "report": ReportSettings, "card": CardSettings}
-    owners = [name for name, kind in sections.items() if key.replace("-", "_") in (field.name for field in fields(kind))]
-    return f"{owners[0]}.{assignment}" if len(owners) == 1 else assignment

@@ -15,7 +15,7 @@ from torch import nn
 from restorekit.errors import CardError
 from restorekit.images.atomic import replacing
 from restorekit.training.checkpoint import Progress
-from restorekit.training.recipe import Recipe
+from restorekit.training.recipe import Recipe, load_recipe, shipped_recipes
 from restorekit.training.validation import Scores
 from restorekit.zoo import Score, load_card, load_network, write_card
 
@@ -47,14 +47,23 @@ def carry_over(recipe: Recipe, folder: Path, name: str) -> bool:
 def _write_recipe(recipe: Recipe, card: Path) -> None:
     import tomli_w
 
-    with replacing(card.with_suffix(".recipe.toml")) as file:
+    with replacing(card.with_name(_recipe_beside(recipe.name))) as file:
         file.write(tomli_w.dumps(recipe.to_table(), multiline_strings=True).encode())
+
+
+def _recipe_beside(name: str) -> str:
+    return f"{name}.recipe.toml"
+
+
+def _is_shipped(recipe: Recipe) -> bool:
+    """Whether the recipe of this name that comes with the package says the same."""
+    return recipe.name in shipped_recipes() and load_recipe(recipe.name).digest() == recipe.digest()
 
 
 def training_facts(recipe: Recipe, progress: Progress, device: torch.device, processes: int, precision: str) -> dict[str, Any]:
     """What a card says of how its weights came about; ``precision`` is the one that was computed in."""
     return {
-        "data": recipe.card.data,
+        "data": recipe.card.data or recipe.data.described(),
         **({"degradation": recipe.data.degradation} if recipe.data.clean else {}),
         "recipe": recipe.name,
         "recipe_sha256": recipe.digest(),
@@ -82,7 +91,7 @@ def hardware(device: torch.device, processes: int) -> str:
 def validation_score(recipe: Recipe, scores: Scores) -> Score:
     """The score of the run's own validation."""
     crop, seed = recipe.report.validation_crop, recipe.report.validation_seed
-    part = f"middle {crop} x {crop}" if crop else "whole photographs"
+    part = f"middle {crop} x {crop} at most" if crop else "whole photographs"
     if tile := recipe.report.validation_tile:
         part += f" in tiles of {tile}"
     protocols = {
@@ -96,5 +105,5 @@ def validation_score(recipe: Recipe, scores: Scores) -> Score:
         input=round(scores.input, digits),
         output=round(scores.output, digits),
         protocol=protocols[scores.metric],
-        command=f"restorekit train {recipe.name}",
+        command=f"restorekit train {recipe.name if _is_shipped(recipe) else _recipe_beside(recipe.name)}",
     )

@@ -17,7 +17,8 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
         return peak * settings.decay ** (step // settings.period)
     if settings.schedule == "restarts":
         round, step = divmod(step, settings.period)
-        return _cosine(peak * settings.decay**round, final, step / settings.period)
+        peak *= settings.decay**round
+        return _cosine(peak, min(peak, final), step / settings.period)
     step -= settings.hold
     return _cosine(peak, final, step / max(settings.steps - settings.warmup - settings.hold, 1))
 

@@ -58,6 +58,25 @@ def test_a_key_that_one_section_has_needs_no_section(recipe: Path) -> None:
         load_recipe(recipe, ["stepz=30"])
 
 
+def test_a_short_key_may_be_of_the_configuration_the_loss_or_the_degradation(recipe: Path) -> None:
+    recipe.write_text(f"{MINIMAL}\n[objective]\neps = 1e-6\n[degradation]\nsharp = 0.1\n")
+    loaded = load_recipe(recipe, ["n_heads=2", "width=8", "eps=1e-5", "sharp=0.3", "degradation=motion", "config={width=6}"])
+    assert (loaded.config, loaded.objective, loaded.degradation) == ({"width": 6}, {"eps": 1e-5}, {"sharp": 0.3})
+    recipe.write_text(f"{MINIMAL}\n[objective]\nsharp = 1\n[degradation]\nsharp = 0.1\n")
+    with pytest.raises(SettingError, match=r"several sections have a key 'sharp'.*objective\.sharp or degradation\.sharp"):
+        load_recipe(recipe, ["sharp=2"])
+
+
+def test_data_that_is_named_takes_the_place_of_the_recipes(recipe: Path) -> None:
+    recipe.write_text(MINIMAL.replace("[train]", '[card]\nlicence = "CC0"\ndata = "theirs"\ndefault_for = ["deblur"]\n[train]'))
+    assert load_recipe(recipe, ["steps=3"]).card.data == "theirs"
+    loaded = load_recipe(recipe, ['pairs=["mine"]', 'validation_pairs=["val"]', "data.augment=false"])
+    assert (loaded.data.clean, loaded.data.pairs, loaded.data.validation) == ((), (Path("mine"),), ())
+    assert (loaded.card.data, loaded.card.licence, loaded.card.default_for) == ("", "", ())
+    told = load_recipe(recipe, ['clean=["mine"]', 'card.data="my photographs"', "licence=MIT"])
+    assert (told.data.clean, told.card.data, told.card.licence) == ((Path("mine"),), "my photographs", "MIT")
+
+
 def test_pairs_are_paths_or_tables(recipe: Path) -> None:
     loaded = load_recipe(recipe, ["data.clean=[]", 'data.pairs=["a", {folder="b", layout="gopro"}]'])
     assert [pair_folder(entry) for entry in loaded.data.pairs] == [PairFolder(Path("a")), PairFolder(Path("b"), "gopro")]
@@ -76,7 +95,9 @@ def test_pairs_are_paths_or_tables(recipe: Path) -> None:
         ("preset=compct", "Did you mean 'compact'"),
         ("method=multioutput", "Did you mean 'multi-output'"),
         ("data.clean=[]", "names no photographs"),
-        ('data.noisy=["a"]', "exclude each other"),
+        ('data.noisy=["a"]; data.pairs=["b"]', "exclude each other: leave one"),
+        ("train.learning_rate=1e-4; train.final_learning_rate=2e-4", "final_learning_rate must not be above learning_rate"),
+        ("lerning_rate=1", "unknown key 'lerning_rate' in .* Did you mean 'learning_rate'"),
         ('data.clean=[]; data.noisy=["a"]; data.validation=["b"]; data.held_back=2', "held_back is where there is no validation"),
         ("data.validation=[]; data.held_back=2", "held_back is of noisy photographs or videos"),
         ("train.hold=5; train.schedule=steps; train.period=2", 'hold is for schedule = "cosine"'),
