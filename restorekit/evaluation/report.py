@@ -93,6 +93,7 @@ class Report:
         scores: one for each image and subject, images in order.
         notes: what did not go as asked.
         alignment: what was done about images that did not lie over their targets; None where nothing could be, as with depth.
+        run: how models were run, in words, see :class:`~restorekit.evaluation.subjects.Subject`.
     """
 
     protocol: Protocol | DepthProtocol
@@ -101,11 +102,12 @@ class Report:
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()
     alignment: Alignment | None = None
+    run: str = ""
 
     @property
     def protocol_name(self) -> str:
-        """For tables: the protocol's, and what was done to lay images over their targets."""
-        return ", ".join(filter(None, [self.protocol.name, self.alignment.name if self.alignment else ""]))
+        """For tables: the protocol's, what was done to lay images over their targets, and how models were run."""
+        return ", ".join(filter(None, [self.protocol.name, self.alignment.name if self.alignment else "", self.run]))
 
     @cached_property
     def images(self) -> tuple[str, ...]:
@@ -164,6 +166,7 @@ class Report:
                 "name": self.protocol_name,
                 **asdict(self.protocol),
                 **({"alignment": asdict(self.alignment)} if self.alignment else {}),
+                **({"run": self.run} if self.run else {}),
             },
             "metrics": [
                 {"name": name, "label": scale_of(name).label, "higher_is_better": scale_of(name).higher} for name in self.metrics

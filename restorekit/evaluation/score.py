@@ -166,7 +166,8 @@ def evaluate_samples(
             gallery.offer(sample.name, pictures, sample.target, scores[-len(subjects) :])
     if not scores:
         raise DataError("there are no images to score")
-    return Report(protocol, metrics, tuple(subject.name for subject in subjects), tuple(scores), notes, alignment)
+    run = " or ".join(dict.fromkeys(subject.run for subject in subjects if subject.run))
+    return Report(protocol, metrics, tuple(subject.name for subject in subjects), tuple(scores), notes, alignment, run)
 
 
 def score_pair(

@@ -61,10 +61,12 @@ class Subject:
     Attributes:
         name: what tables call it.
         restore: gives its answer for a sample.
+        run: how it is run, in words, where that moves its scores: precision, views and tiles of a model.
     """
 
     name: str
     restore: Callable[[Sample], Answer]
+    run: str = ""
 
 
 def as_it_is(name: str) -> Subject:
@@ -104,7 +106,7 @@ def from_restorer(restorer: Restorer, *, candidates: bool = False, exact: bool =
         result = restorer(picture, candidates=candidates and "heads" in restorer.extras, **inputs)
         return Answer(result.image, _candidates(result.candidates, getattr(restorer.config, "combinate_heads", False)))
 
-    return Subject(restorer.name, restore)
+    return Subject(restorer.name, restore, restorer.described())
 
 
 def from_contest(contest: Contest) -> Subject:
@@ -114,7 +116,7 @@ def from_contest(contest: Contest) -> Subject:
         inputs: dict[str, Any] = {"psf": sample.psf} if "psf" in contest.extra_inputs else {}
         return Answer(contest(as_image(sample.image), **inputs).image)
 
-    return Subject(contest.name, restore)
+    return Subject(contest.name, restore, contest.first.described())
 
 
 def _candidates(heads: Sequence[images.Image], pairs: bool) -> dict[str, Picture]:

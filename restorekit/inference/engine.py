@@ -82,6 +82,11 @@ class Engine:
         self.budget: int | None = None
         self.at_once = 1
 
+    @property
+    def largest_tile(self) -> int | None:
+        """The longest side of its tiles, where that was set."""
+        return max(self._size) if self._size is not None else self._max_side
+
     def extras(self) -> frozenset[str]:
         """The names of what the method's predictions hold besides the image."""
         height, width = self._size or (self.tiling.minimum, self.tiling.minimum)

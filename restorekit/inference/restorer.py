@@ -97,6 +97,7 @@ class Restorer:
         self.config = config
         self.name = name or method.name
         self._takes_away = takes_away
+        self._views = views
         size = None
         if isinstance(network, OnnxBackend):
             tiling, size = network.facts.tiling(), network.facts.size
@@ -201,6 +202,12 @@ class Restorer:
     def precision(self) -> str:
         """What it computes in now."""
         return self._engine.backend.precision
+
+    def described(self) -> str:
+        """How it is run, in words, as far as answers depend on it: ``"models in bf16, 4 views, tiles of at most 256"``."""
+        views, tile = self._views, self._engine.largest_tile
+        parts = [f"models in {self.precision}", f"{views} views" if views > 1 else "", f"tiles of at most {tile}" if tile else ""]
+        return ", ".join(filter(None, parts))
 
     @property
     def extras(self) -> frozenset[str]:

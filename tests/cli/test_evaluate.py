@@ -95,6 +95,18 @@ def test_files_for_people_and_machines(run: Run, card: Path) -> None:
 
 
 @pytest.mark.usefixtures("folders")
+def test_how_models_were_run_is_told_with_their_scores(run: Run, card: Path) -> None:
+    how = "RGB, border 0, 8-bit, models in fp32, 2 views, tiles of at most 64"
+    options = ("--precision", "fp32", "--views", "2", "--tile", "64", "--report", "page.html")
+    table = run("evaluate", "brighter", "targets", "-m", card, "--csv", "scores.csv", *options).stdout
+    assert table.startswith(f"rgb: {how}; 2 images") and how in Path("page.html").read_text(encoding="utf-8")
+    assert all(how in line for line in Path("scores.csv").read_text().splitlines()[1:])
+    plain = run("evaluate", "brighter", "targets", "-m", card, "--precision", "bf16", "--json").stdout
+    assert json.loads(plain)["protocol"]["run"] == "models in bf16"
+    assert "run" not in json.loads(run("evaluate", "brighter", "targets", "--json").stdout)["protocol"]
+
+
+@pytest.mark.usefixtures("folders")
 def test_sizes_can_be_cut_and_shifts_found(run: Run) -> None:
     cut = pixels(Path("targets/a.png"))[:-3, 1:]
     PillowImage.fromarray(cut).save("brighter/a.png")
