@@ -262,7 +262,7 @@ class TileOptions(DeviceOptions):
         typer.Option(
             min=1,
             metavar="PIXELS",
-            help="Longest side of the tiles, but never below what the model needs; by default as large as memory allows.",
+            help="Longest side of the tiles, by model at least 64 to 256; by default as large as memory allows.",
             rich_help_panel=ENGINE,
         ),
     ] = None
