@@ -16,7 +16,7 @@ def main() -> None:
 
         print(f"restorekit {__version__}")
         return
-    from restorekit.cli.shell import arguments, prepare_stdout
+    from restorekit.cli.shell import arguments, prepare_stdout, says_no_room
 
     prepare_stdout()
     warnings.filterwarnings("ignore", module="PIL")  # of damaged EXIF, which is nothing a user can act on
@@ -30,3 +30,8 @@ def main() -> None:
         app(args=arguments(), prog_name="restorekit", windows_expand_args=False)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:  # of --help: commands tell their own
+        if not says_no_room(error):
+            raise
+        print(f"restorekit: standard output cannot be written to: {error.strerror}. Check what it is sent to.", file=sys.stderr)
+        sys.exit(1)

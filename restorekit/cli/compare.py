@@ -59,7 +59,11 @@ class ComparisonOptions:
     column: Annotated[
         int | None,
         typer.Option(
-            min=64, metavar="PIXELS", help=f"Width of a column of the sheet, {COLUMN} unless set.", rich_help_panel=SHEET
+            min=64,
+            max=4096,
+            metavar="PIXELS",
+            help=f"Width of a column of the sheet, {COLUMN} unless set.",
+            rich_help_panel=SHEET,
         ),
     ] = None
 

@@ -99,6 +99,7 @@ class BatchView:
     def __init__(self, console: Console, progress: Progress, total: int, verb: str, show_all: bool) -> None:
         self._console = console
         self._show_all = show_all
+        self._alone = total == 1
         self._progress = progress
         self._total = total
         self._finished = 0
@@ -108,7 +109,7 @@ class BatchView:
         """Show what became of an image."""
         if outcome.status == "failed":
             self._console.complain(failure_line(outcome))
-        elif self._show_all and (outcome.status == "done" or self._total == 1):
+        elif self._show_all and (outcome.status == "done" or self._alone):
             self._console.say(success_line(outcome))
         if outcome.status == "skipped":  # was no work, so it must not count for rate and time left
             self._total -= 1
@@ -150,7 +151,8 @@ def success_line(outcome: Outcome) -> str:
 def failure_line(outcome: Outcome) -> str:
     """``restorekit: photo.jpg: what is wrong. What to do.``, without saying the name twice."""
     name = name_of_source(outcome.job)
-    return f"restorekit: {outcome.error if name in outcome.error else f'{name}: {outcome.error}'}"
+    told = name in outcome.error or (outcome.job.source is not None and str(outcome.job.source) in outcome.error)
+    return f"restorekit: {outcome.error if told else f'{name}: {outcome.error}'}"
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:

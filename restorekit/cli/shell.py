@@ -66,8 +66,22 @@ def says_nobody_reads(error: OSError) -> bool:
     try:
         sys.stdout.flush()  # what could not be written is there still, and fails again
     except OSError:
-        with suppress(OSError):
-            number = sys.stdout.fileno()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        _send_the_rest_nowhere()
         return True
     return False
+
+
+def says_no_room(error: OSError) -> bool:
+    """Whether the error is of standard output, sent to a place that is full; errors of files bear their names.
+
+    What is left of the output then goes nowhere, as in :func:`says_nobody_reads`.
+    """
+    if error.errno != errno.ENOSPC or error.filename is not None:
+        return False
+    _send_the_rest_nowhere()
+    return True
+
+
+def _send_the_rest_nowhere() -> None:
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

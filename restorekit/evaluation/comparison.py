@@ -18,6 +18,9 @@ from restorekit.evaluation.pairs import find_pairs
 Crop = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
 
+_TALLEST = 4
+"""Details are not enlarged to more than so many times the width of a column."""
+
 _MARKS = ("#d1495b", "#1f7a8c", "#e09f3e", "#6a4c93")
 _PAPER, _INK, _GAP, _TEXT = "#ffffff", "#1b1d1f", 12, 15
 
@@ -97,7 +100,10 @@ def parse_crop(text: str) -> Crop:
     except ValueError:
         raise UsageError(f"'{text}' is not a crop", "Write left,top,width,height in pixels, for example 120,80,64,48") from None
     if min(left, top) < 0 or min(width, height) < 1:
-        raise UsageError(f"the crop {text} has no pixels", "Write left,top,width,height, the last two at least 1")
+        raise UsageError(
+            f"the crop {text} lies beyond the picture or has no pixels",
+            "Write left,top,width,height, the first two at least 0, the last two at least 1",
+        )
     return left, top, width, height
 
 
@@ -192,7 +198,7 @@ def _whole(array: Pixels, crops: Sequence[Crop], column: int) -> PillowImage.Ima
 
 def _detail(array: Pixels, number: int, column: int) -> PillowImage.Image:
     picture = PillowImage.fromarray(array)
-    scale = max(1, (column - 4) // picture.width)
+    scale = max(1, min((column - 4) // picture.width, _TALLEST * column // picture.height))
     size = (picture.width * scale, picture.height * scale)
     if size[0] > column - 4:
         size = (column - 4, max(1, round(picture.height * (column - 4) / picture.width)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from restorekit.errors import ImageError
 from restorekit.images.image import Image
 from restorekit.images.problems import Source
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is told once, by us
 
 VIDEO_EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 """Of files that are read as videos, lower case, with the dot."""
@@ -60,6 +63,20 @@ def count_frames(path: Path) -> int:
     return count
 
 
+def is_cut_short(path: Path, count: int) -> bool:
+    """Whether the file's head tells of many more frames than the ``count`` that there are: a copy that broke off.
+
+    Heads that count a few too many are not unusual.
+    """
+    import cv2
+
+    capture = _open(path)
+    try:
+        return bool(count < 0.9 * capture.get(cv2.CAP_PROP_FRAME_COUNT) - 1)
+    finally:
+        capture.release()
+
+
 class VideoReader:
     """Single frames of a video file; quick as long as their numbers grow, as nothing is decoded twice then.
 
@@ -100,6 +117,8 @@ def _open(path: Path) -> Any:
 
     if not path.is_file():
         raise ImageError(f"the video {path} does not exist", "Correct the path")
+    if not path.stat().st_size:
+        raise ImageError(f"{path} is empty", "Copy or download the file again")
     return cv2.VideoCapture(str(path))
 
 

@@ -16,7 +16,7 @@ from restorekit import images
 from restorekit.errors import ImageError, UnknownNameError, UsageError
 from restorekit.images.folders import walk
 from restorekit.images.formats import FORMATS, HEAD_BYTES, recognise
-from restorekit.images.video import count_frames, is_video_path
+from restorekit.images.video import count_frames, is_cut_short, is_video_path
 
 STREAM = "-"
 """What names standard input or standard output."""
@@ -241,9 +241,12 @@ def _plan_videos(inputs: Sequence[str], output: str | None, suffix: str, extensi
 
 
 def _frames(film: Path) -> int:
-    """How many frames to plan for; of a film that cannot be read one, and reading that one will tell."""
+    """How many frames to plan for; of a film that cannot be read or breaks off one more than there are, and reading that one will
+    tell.
+    """
     try:
-        return count_frames(film)
+        count = count_frames(film)
+        return count + is_cut_short(film, count)
     except ImageError:
         return 1
 

@@ -42,6 +42,9 @@ PROVIDERS = {
 }
 """What ONNX Runtime can run on, by our names, best first."""
 
+_LEAST = 32
+"""Side in pixels of the smallest picture a graph gets: it reflects borders in one go, which takes sides longer than those."""
+
 _SLOW_TO_START = ("tensorrt",)  # builds an engine for each size, which takes minutes: only when asked for
 _OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc", "bad allocation")
 
@@ -108,16 +111,16 @@ class OnnxBackend:
     def run(self, tile: FloatArray, **extras: FloatArray) -> dict[str, FloatArray]:
         """See :meth:`restorekit.inference.backend.Backend.run`.
 
-        A graph of fixed size gets smaller tiles filled up by reflection; one of a method with a size of its own gets the image
-        brought to that, and its maps are brought back.
+        A graph of fixed size gets smaller tiles filled up by reflection, as does any other what is smaller than graphs are made
+        for; one of a method with a size of its own gets the image brought to that, and its maps are brought back.
         """
         height, width = tile.shape[-2:]
         size = self._own_size(height, width)
-        image = tile
         if size is not None:
             image = _reduced(tile, size)
-        elif self.facts.size is not None:
-            image = _filled_up(tile, self.facts.size)
+        else:
+            least = max(_LEAST, self.facts.multiple)
+            image = _filled_up(tile, self.facts.size or (max(height, least), max(width, least)))
         feed = {"image": np.ascontiguousarray(image), **{name: extras[name] for name in self.facts.extra_inputs}}
         try:
             outputs = self._session.run(None, feed)
@@ -219,7 +222,7 @@ def _started(runtime: Any, path: Path, provider: str, threads: int | None) -> An
 def _session(runtime: Any, path: Path, provider: str, threads: int | None) -> Any:
     """A session whose graph was optimised once: on the CPU that takes longer than reading the result."""
     options = runtime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is wrong is told once, by us
     told = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = threads or (int(told) if told.isdigit() else 0)
     providers = [PROVIDERS[provider]] + (["CPUExecutionProvider"] if provider != "cpu" else [])

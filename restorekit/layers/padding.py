@@ -18,7 +18,7 @@ def pad_to_multiple(x: Tensor, multiple: int, mode: str = "constant") -> Tensor:
 def reflect_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """``(B, C, H, W)`` padded on the right and at the bottom by reflection, or by its edge where it is too small for that."""
     bottom, right = (-size % multiple for size in x.shape[-2:])
-    if is_exported():  # then no side is too small: graphs are made for tiles
+    if is_exported():  # then no side is too small: OnnxBackend fills small pictures up
         return F.pad(x, (0, right, 0, bottom), mode="reflect")
     for size, pad, where in ((x.shape[-2], bottom, (0, 0, 0, bottom)), (x.shape[-1], right, (0, right, 0, 0))):
         if pad:

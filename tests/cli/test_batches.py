@@ -33,6 +33,8 @@ def test_the_summary_of_an_interrupted_batch_counts_what_stands(run: Run, card: 
     assert stopped.exit_code == 130 and "restorekit: interrupted; 2 done in" in stopped.stderr
     assert [number for number in range(4) if f"in/{number}.png -> out/{number}.png" in stopped.stderr] == [0, 1]
     assert "2 done, 2 up to date" in run("infer", "-m", card, "in", "-o", "out").stderr
+    again = run("infer", "-m", card, "in", "-o", "out").stderr
+    assert "4 up to date" in again and "(up to date" not in again  # a count, not the last of them by its name
 
 
 def test_twenty_images_one_broken_killed_then_interrupted_then_finished(tmp_path: Path, card: Path) -> None:

@@ -37,6 +37,8 @@ def test_a_sheet(run: Run, photos: list[Path]) -> None:
         (["a.png", "b.png", "-o", "x.jpg"], 2, "x.jpg is neither a page nor a sheet"),
         (["a.png", "b.png", "--crop", "1,2"], 2, "'1,2' is not a crop"),
         (["a.png", "b.png", "--crop", "38,0,4,4"], 2, "reaches beyond"),
+        (["a.png", "b.png", "--crop", "-1,0,4,4"], 2, "the first two at least 0"),
+        (["a.png", "b.png", "-o", "x.png", "--column", "999999"], 2, "less than or equal to 4096"),
         (["a.png", "nowhere.png"], 1, "nowhere.png"),
         (["a.png", "b.png", "-o", f"{'x' * 300}.html"], 1, "xxx.html cannot be written"),
     ],

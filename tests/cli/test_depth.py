@@ -84,6 +84,16 @@ def test_a_video_that_became_shorter_leaves_no_old_frames(run: Run, film: Path, 
     assert sorted(path.name for path in Path("film-depth").glob("*.png")) == ["000001.png", "000002.png"]
 
 
+def test_a_video_that_breaks_off_fails_and_leaves_what_was_there(run: Run, film: Path, model: Path) -> None:
+    assert run("depth", "-m", model, film).exit_code == 0
+    whole = film.read_bytes()
+    film.write_bytes(whole[: 6000 + (len(whole) - 6000) // 2])  # behind the head, which tells of all
+    result = run("depth", "-m", model, film)
+    assert result.exit_code == 1 and result.stderr.count("Copy or download the file again") == 1
+    assert "ends before frame" in result.stderr and "removed" not in result.stderr
+    assert len(list(Path("film-depth").glob("*.png"))) == 4
+
+
 def test_a_video_does_not_go_among_the_frames_of_another(run: Run, film: Path, model: Path) -> None:
     write_film(Path("a.avi"), 2)
     assert run("depth", "-m", model, "a.avi", "-o", "out").exit_code == 0
@@ -160,6 +170,8 @@ def test_what_cannot_be_right_is_refused(run: Run, photo: Path, model: Path, arg
 
 def test_what_is_no_video_is_told(run: Run, model: Path) -> None:
     Path("film.mp4").write_bytes(b"not a film" * 50)
+    Path("empty.mp4").touch()
+    assert "restorekit: empty.mp4 is empty." in run("depth", "-m", model, "empty.mp4").stderr
     for name, problem in (("film.mp4", "film.mp4 cannot be read as a video"), ("none.mp4", "none.mp4 does not exist")):
         result = run("depth", "-m", model, name)
         assert result.exit_code == 1 and problem in result.stderr

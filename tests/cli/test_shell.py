@@ -166,6 +166,37 @@ def test_what_is_left_for_a_reader_that_left_goes_nowhere(tmp_path: Path, monkey
     assert (tmp_path / "out.txt").read_text() == ""
 
 
+def test_where_there_is_no_room_for_the_output_that_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill_a_file() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.png")
+
+    with (tmp_path / "out.txt").open("w") as file:
+        file.write("what is left")
+        monkeypatch.setattr(sys, "stdout", SimpleNamespace(fileno=file.fileno))
+        with pytest.raises(typer.Exit):
+            options.with_errors_told(fill, debug=False)
+    assert (tmp_path / "out.txt").read_text() == ""
+    assert capfd.readouterr().err.startswith("restorekit: standard output cannot be written to: No space left on device. Check")
+    with pytest.raises(typer.Exit):
+        options.with_errors_told(fill_a_file, debug=False)
+    assert "internal error" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+def test_help_that_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        told = subprocess.run(
+            [sys.executable, "-m", "restorekit", "compare", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert told.returncode == 1 and told.stderr.count("\n") == 1
+    assert told.stderr.startswith("restorekit: standard output cannot be written to")
+
+
 @pytest.mark.parametrize("windows", [True, False])
 def test_another_error_stays_one(windows: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "WINDOWS", windows)

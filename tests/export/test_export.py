@@ -200,6 +200,15 @@ def test_tiles_of_one_size_cover_the_image() -> None:
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
+def test_a_graph_of_any_size_takes_the_smallest_pictures(card: Path, model: Path) -> None:
+    graph, network = Restorer.from_card(str(model)), Restorer.from_card(card, precision="fp32", device="cpu")
+    for size in ((1, 1), (1, 5), (3, 3), (5, 70), (16, 16)):
+        given = picture(*size)
+        filled = np.pad(given, [(0, max(0, 32 - side)) for side in size] + [(0, 0)], mode="edge" if 1 in size else "reflect")
+        expected = network(filled).image.pixels[: size[0], : size[1]]
+        np.testing.assert_allclose(graph(given).image.pixels, expected, atol=1e-5)
+
+
 def test_tiles_of_one_size_are_neither_changed_nor_wasted(card: Path, tmp_path: Path) -> None:
     path = export(load_card(card), tmp_path / "fixed.onnx", size=(64, 96)).path
     with pytest.raises(SettingError, match="takes tiles of 96x64 pixels only, not of 128"):

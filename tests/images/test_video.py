@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from restorekit.errors import ImageError
-from restorekit.images.video import VideoReader, count_frames, is_video_path, read_frames
+from restorekit.images.video import VideoReader, count_frames, is_cut_short, is_video_path, read_frames
 
 COUNT = 5
 
@@ -21,6 +21,13 @@ def film(tmp_path: Path) -> Path:
         writer.write(np.full((16, 32, 3), (0, 0, 50 * number), np.uint8))  # blue, green, red
     writer.release()
     return path
+
+
+def cut(film: Path, frames: int) -> bytes:
+    """The file's bytes up to behind so many frames, each of which has a head of its own."""
+    whole = film.read_bytes()
+    starts = [at for at in range(len(whole)) if whole.startswith(b"00dc", at)][:COUNT]
+    return whole[: starts[frames]]
 
 
 def test_names_tell_videos() -> None:
@@ -49,3 +56,19 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
             read(tmp_path / "film.mp4")
         with pytest.raises(ImageError, match=r"none\.mp4 does not exist"):
             read(tmp_path / "none.mp4")
+
+
+def test_copies_that_broke_off_are_known(film: Path) -> None:
+    assert not is_cut_short(film, COUNT)
+    film.write_bytes(cut(film, frames=2))
+    assert count_frames(film) == 2 and is_cut_short(film, 2)
+
+
+def test_empty_files_and_other_ones_are_told_apart_and_quietly(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("not a video")
+    with pytest.raises(ImageError, match="is empty"):
+        count_frames(tmp_path / "empty.mp4")
+    with pytest.raises(ImageError, match="cannot be read as a video"):
+        count_frames(tmp_path / "text.mp4")
+    assert capfd.readouterr().err == ""
