@@ -30,7 +30,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise SettingError(f"{path} does not exist", "Check the path") from None
     except UnicodeDecodeError as error:
-        raise SettingError(f"{path} is not valid TOML: {error}", "Save it as UTF-8") from None
+        raise SettingError(f"{path} is not valid TOML: {error}", "Name a recipe or a card, saved as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"{path} is not valid TOML: {error}", "Correct that line") from None
     except OSError as error:

@@ -20,5 +20,7 @@ def test_a_mark_at_the_beginning_is_no_part_of_a_file(tmp_path: Path, mark: byte
 def test_another_encoding_is_named(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_bytes("steps = 3".encode("utf-16"))
-    with pytest.raises(SettingError, match=r"recipe\.toml is not valid TOML: 'utf-8' codec .* Save it as UTF-8\."):
+    with pytest.raises(
+        SettingError, match=r"recipe\.toml is not valid TOML: 'utf-8' .* Name a recipe or a card, saved as UTF-8\."
+    ):
         read_toml(path)

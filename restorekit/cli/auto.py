@@ -13,6 +13,7 @@ import typer
 
 from restorekit import __version__
 from restorekit.cli.options import (
+    FILES,
     MODEL,
     EngineOptions,
     InputOptions,
@@ -44,6 +45,23 @@ class PhotographOptions(InputOptions):
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Files, folders or patterns such as '*.jpg'.", show_default=False)
     ]
+
+
+@dataclass(frozen=True)
+class PlaceOptions(OutputOptions):
+    """Where results go: to files, which is all that is looked at."""
+
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file, for one input, or a folder, which is made and gets the inputs' names. Without it results lie beside "
+            "their inputs.",
+            rich_help_panel=FILES,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,7 @@ def register(app: typer.Typer) -> None:
 
 
 def auto(
-    inputs: PhotographOptions, outputs: OutputOptions, choice: AutoOptions, engine: EngineOptions, report: ReportOptions
+    inputs: PhotographOptions, outputs: PlaceOptions, choice: AutoOptions, engine: EngineOptions, report: ReportOptions
 ) -> None:
     """Look at the inputs, tell, and restore them if asked to."""
     from restorekit.cli.console import Console, print_json, print_tables

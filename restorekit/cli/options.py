@@ -67,8 +67,8 @@ QualityOption = Annotated[
         "--quality",
         parser=parse_quality,
         metavar="fast|best",
-        help="best takes the larger of the included models, or where a verb has only one, or --model names one, the mean over "
-        "mirror images (--views); fast the smaller.",
+        help="best takes the larger of the included models, or where there is only one to take the mean over mirror images "
+        "(--views); fast the smaller.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -89,7 +89,7 @@ class Layout:
         if not found and not missing:
             raise DataError(
                 f"{root} holds no pairs of the form {self.input} with {self.target} for the part '{split}'",
-                "Check the folder, data.layout, or give data.input and data.target",
+                "Check the folder and the layout; a recipe can give input and target instead",
             )
         return found, missing
 

@@ -21,7 +21,7 @@ from restorekit.inference.canvas import Canvas
 from restorekit.inference.engine import Engine, Progress
 from restorekit.inference.ensemble import Ensemble, check_views
 from restorekit.inference.extras import read_extras
-from restorekit.inference.onnx_backend import OnnxBackend, exported_card
+from restorekit.inference.onnx_backend import OnnxBackend, exported_card, resolve_provider
 from restorekit.inference.pictures import taken_away
 from restorekit.inference.result import Restoration, Run
 from restorekit.inference.tiling import TilePlan, least_side, no_room
@@ -378,6 +378,7 @@ def _network(card: zoo.Card, backend: str, provider: str) -> nn.Module | OnnxBac
     if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)
     if backend == "onnx" or (backend == "auto" and card.is_onnx):
+        resolve_provider(provider)  # before minutes of exporting
         return OnnxBackend(card.weights_path() if card.is_onnx else exported_card(card), provider)
     if provider != "auto":
         raise UsageError("PyTorch takes no provider", "Add --backend onnx, or leave the provider out")

@@ -405,7 +405,14 @@ def test_settings_that_cannot_be(card: Path, model: Path, tmp_path: Path) -> Non
         resolve_provider("cudo")
     with pytest.raises(SettingError, match="no provider directml"):
         resolve_provider("directml")
+
     with pytest.raises(SettingError, match="computes in fp32"):
         Restorer.from_card(model, precision="fp16")
     with pytest.raises(CardError, match="PyTorch cannot run"):
         Restorer.from_card(model, backend="torch")
+
+
+def test_a_provider_that_is_missing_is_told_before_the_export(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restorekit.inference.restorer.exported_card", lambda card: pytest.fail("it was exported"))
+    with pytest.raises(SettingError, match="no provider directml"):
+        Restorer.from_card(card, backend="onnx", provider="directml")
