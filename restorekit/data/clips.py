@@ -128,17 +128,19 @@ def _cut(video: _Video, size: tuple[int, int], intrinsics: Sequence[float], on_n
 
 
 def _from_pictures(source: Path, paths: list[Path], size: tuple[int, int]) -> _Video:
-    problems, frames, original = [], [], size
+    problems, frames, sizes = [], [], list[tuple[int, int]]()
     for path in paths:
         try:
             frame = load_rgb(path)
         except ImageError as error:
             problems.append(error.problem)
             continue
-        original = frame.shape[1], frame.shape[2]
+        sizes.append((frame.shape[1], frame.shape[2]))
         frames.append(_resized(frame, size))
     refuse(problems, "Correct or remove these frames")
-    return _Video(source, frames, original, paths)
+    if len(frames) >= LEAST and len(set(sizes)) > 1:  # one camera cannot have taken them
+        raise DataError(f"the frames in {source} have different sizes", "Keep the frames of one video in a folder of their own")
+    return _Video(source, frames, sizes[-1] if sizes else size, paths)
 
 
 def _from_file(path: Path, size: tuple[int, int]) -> _Video:

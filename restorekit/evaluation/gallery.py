@@ -92,6 +92,8 @@ class Gallery:
 
     def offer(self, name: str, pictures: Mapping[str, Picture], target: Picture | None, scores: Sequence[Score]) -> None:
         """Keep the pictures if the image is among the worst so far: those whose first subject gained least, or scored worst."""
+        if not self.policy.count:
+            return
         badness = _badness(scores)
         self._seen += 1
         if len(self._kept) == self.policy.count and badness <= self._kept[-1][0]:

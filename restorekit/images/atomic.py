@@ -50,17 +50,13 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     temporary, file = _create_beside(target)
     try:
         with file:
-            lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if old is not None:
-            with suppress(OSError):
-                temporary.chmod(stat.S_IMODE(old))
-        if overwrite:
-            _patiently(lambda: temporary.replace(target))
-        else:
-            _move_without_replacing(temporary, target)
+            if not _WINDOWS:  # without its lock, it would be taken for one left unfinished until it has its name
+                _move(temporary, target, old, overwrite)
+        if _WINDOWS:  # which has no locks, and moves no open files
+            _move(temporary, target, old, overwrite)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -81,9 +77,26 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def _create_beside(target: Path) -> tuple[Path, BinaryIO]:
-    # tempfile gives files to their owner only, and no thread can read the umask without changing it for all
-    path = target.parent / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-    return path, path.open("x+b")
+    """A new file, locked where files can be. One that is taken for a leftover before it is locked is left to who removes it."""
+    while True:
+        # tempfile gives files to their owner only, and no thread can read the umask without changing it for all
+        path = target.parent / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        file = path.open("x+b")
+        state = lock(file)
+        if state == "unknown" or (state == "held" and path.exists()):
+            return path, file
+        file.close()
+
+
+def _move(temporary: Path, target: Path, old: int | None, overwrite: bool) -> None:
+    """Give the file its name, and the permissions ``old``."""
+    if old is not None:
+        with suppress(OSError):
+            temporary.chmod(stat.S_IMODE(old))
+    if overwrite:
+        _patiently(lambda: temporary.replace(target))
+    else:
+        _move_without_replacing(temporary, target)
 
 
 def _move_without_replacing(temporary: Path, target: Path) -> None:

@@ -167,8 +167,10 @@ def fitted(block: bytes, limit: int) -> bytes | None:
         return block
     directory, layout = entries(block)
     largest = sorted(_values(directory), key=lambda value: value[0])
-    while largest and 14 * len(largest) + sum(size for size, _, _ in largest) > limit - 256:
-        _, parent, tag = largest.pop()
+    total = sum(14 + size for size, _, _ in largest)
+    while largest and total > limit - 256:
+        size, parent, tag = largest.pop()
+        total -= 14 + size
         del parent[tag]
     return from_entries(_pruned(directory), layout.order) if largest else None
 

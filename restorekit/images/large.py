@@ -6,7 +6,7 @@ So far these are TIFF files, which alone are made for it; see :func:`open_large`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import SEEK_END
 from pathlib import Path
@@ -44,6 +44,9 @@ class Pixels(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
 
     def __getitem__(self, block: Block) -> Array: ...
+
+    def bands(self) -> Sequence[slice]:
+        """All rows, from the top, in parts that take no longer to read than one of their rows."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,7 @@ class LargeImage:
     def sample(self, most: int = _SAMPLE) -> Image:
         """A small image of every n-th pixel of every n-th row, about ``most`` of them: its mean and spread are the picture's."""
         step = max(1, round((self.height * self.width / most) ** 0.5))
-        rows = [self.pixels[slice(top, top + 1), slice(0, self.width)][:, ::step] for top in range(0, self.height, step)]
-        return Image(np.concatenate(rows))
+        return Image(_every(self.pixels, step, step))
 
     def load(self) -> Image:
         """The whole of it in memory."""
@@ -152,6 +154,10 @@ class Spool:
         rows: Array = np.frombuffer(data, self.dtype).reshape(last - first, *self.shape[1:])
         return rows[:, block[1]]
 
+    def bands(self) -> Sequence[slice]:
+        """Single rows, any of which can be found."""
+        return [slice(row, row + 1) for row in range(self.shape[0])]
+
     def _offset(self, row: int, column: int) -> int:
         return (row * self.shape[1] + column) * self.shape[2] * self.dtype.itemsize
 
@@ -199,9 +205,8 @@ def _opened(file: BinaryIO, source: Source, scratch: Path) -> LargeImage | None:
     windows = Windows(file, stored, source)
     first = windows.rows(0, 1)
     colours = _Part(windows, "pixels", (*windows.size, first.pixels.shape[2]), first.pixels.dtype)
-    lines = range(0, windows.size[0], max(1, windows.size[0] // _LINES))
     if first.pixels.dtype.kind == "f":
-        check_white(np.concatenate([windows.rows(line, line + 1).pixels for line in lines]), source.name)
+        check_white(_every(colours, max(1, colours.shape[0] // _LINES)), source.name)
     alpha = None if first.alpha is None else _Part(windows, "alpha", (*windows.size, 1), first.alpha.dtype)
     return LargeImage(colours, alpha, stored.metadata, first.mode, scratch)
 
@@ -219,6 +224,19 @@ class _Part:
         first, last, _ = block[0].indices(self.shape[0])
         values: Array = getattr(self.windows.rows(first, last), self.name)[:, block[1]]
         return values if values.ndim == 3 else values[:, :, None]
+
+    def bands(self) -> Sequence[slice]:
+        return self.windows.bands()
+
+
+def _every(pixels: Pixels, down: int, across: int = 1) -> Array:
+    """Every ``down``-th row of every ``across``-th column. Of a band, which is read once, only those are held any longer."""
+    parts = []
+    for band in pixels.bands():
+        first = -(-band.start // down) * down
+        if first < band.stop:
+            parts.append(pixels[slice(first, band.stop), slice(0, pixels.shape[1])][::down, ::across].copy())
+    return np.concatenate(parts)
 
 
 def write_large(image: LargeImage, file: BinaryIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -59,6 +60,15 @@ class Windows:
             return image
         alpha = None if image.alpha is None else image.alpha[first - top : last - top]
         return Image(image.pixels[first - top : last - top], alpha, image.metadata, image.format, image.mode)
+
+    def bands(self) -> list[slice]:
+        """All rows, from the top of the upright picture, in parts that are decoded together; one by one if none need be."""
+        page, height = self._stored.page, self.size[0]
+        rows = 1 if _is_plain(page) else _rows_of(page)
+        edges = [*range(0, height, rows), height]
+        if self._stored.turned in _TURNS_ROWS:
+            edges = [height - edge for edge in reversed(edges)]
+        return [slice(*edge) for edge in pairwise(edges)]
 
     def _read(self, first: int, last: int) -> Image:
         if self._stored.turned in _TURNS_ROWS:

@@ -58,10 +58,14 @@ def discard(path: Path) -> None:
 
 
 def keep(path: Path, step: int, count: int) -> None:
-    """Let the checkpoint at ``path`` also stand beside itself as ``step-<step>.pt``, with the ``count - 1`` before it."""
+    """Let the checkpoint at ``path`` also stand beside itself as ``step-<step>.pt``, with the ``count - 1`` before it.
+
+    It is a copy rather than a link: what is done to the one, such as copying an older one over it, must not change the other.
+    """
     if not count:
         return
-    shutil.copyfile(path, path.with_name(f"step-{step:08d}.pt"))
+    with path.open("rb") as newest, replacing(path.with_name(f"step-{step:08d}.pt")) as file:
+        shutil.copyfileobj(newest, file)
     for old in sorted(path.parent.glob("step-*.pt"))[:-count]:
         old.unlink()
 

@@ -149,6 +149,19 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         DepthSet(tmp_path)
 
 
+def test_frames_of_several_sizes_are_no_video(tmp_path: Path) -> None:
+    """The camera of the last would be taken for that of all; pictures too few to be a video are of no account."""
+    folder = frames(tmp_path / "clip")
+    PIL.Image.new("RGB", (40, 60)).save(folder / "001.png")
+    with pytest.raises(DataError, match=r"the frames in .*clip have different sizes\. Keep the frames of one video") as error:
+        load_clips(tmp_path, (32, 32))
+    assert "\n" not in str(error.value)
+    frames(folder)
+    for size in (40, 60):
+        PIL.Image.new("RGB", (size, 50)).save(tmp_path / f"cover-{size}.png")
+    assert len(load_clips(tmp_path, (32, 32))) == 1
+
+
 def test_kittis_raw_recordings_are_the_colour_cameras_of_each_drive(tmp_path: Path) -> None:
     day = tmp_path / "2011_09_26"
     for camera in ("image_00", "image_02", "image_03"):

@@ -37,6 +37,13 @@ def test_the_worst_gains_are_kept_the_worst_first() -> None:
     assert list(gallery.exhibits[0].pictures) == ["input", "m", "target"]
 
 
+def test_where_none_are_to_be_shown_none_are_kept() -> None:
+    gallery = Gallery(Policy(count=0))
+    offer(gallery, "a", 30.0, 29.0)
+    offer(gallery, "b", 30.0, 28.0)
+    assert gallery.exhibits == () and gallery.show().files == ()
+
+
 def test_without_an_input_the_worst_scores_are_kept() -> None:
     gallery = Gallery(Policy(count=2))
     for name, value in {"a": 30.0, "b": 20.0, "c": 25.0}.items():

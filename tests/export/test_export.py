@@ -405,7 +405,6 @@ def test_settings_that_cannot_be(card: Path, model: Path, tmp_path: Path) -> Non
         resolve_provider("cudo")
     with pytest.raises(SettingError, match="no provider directml"):
         resolve_provider("directml")
-
     with pytest.raises(SettingError, match="computes in fp32"):
         Restorer.from_card(model, precision="fp16")
     with pytest.raises(CardError, match="PyTorch cannot run"):

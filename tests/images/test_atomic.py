@@ -5,14 +5,18 @@ import os
 import stat
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from restorekit.images import atomic
-from restorekit.images.atomic import TEMPORARY_SUFFIX, replacing
+from restorekit.images import atomic, locks
+from restorekit.images.atomic import TEMPORARY_SUFFIX, remove_unfinished, replacing
+from restorekit.images.locks import lock
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions and links as POSIX has them")
+needs_locks = pytest.mark.skipif(not locks.AVAILABLE, reason="no locks here")
 
 
 def names(folder: Path) -> list[str]:
@@ -101,6 +105,50 @@ def test_without_overwriting_an_old_file_stays(tmp_path: Path, monkeypatch: pyte
         target.write_bytes(b"meanwhile")
     assert target.read_bytes() == b"meanwhile"
     assert names(tmp_path) == ["a.bin"]
+
+
+@needs_locks
+@pytest.mark.parametrize("step", ["chmod", "replace", "link"])
+def test_what_is_finished_is_nobodys_leftover_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    target, owner = tmp_path / "a.bin", os if step == "link" else Path
+    if step != "link":
+        target.write_bytes(b"old")
+    real = getattr(owner, step)
+
+    def while_another_tidies_up(*given: object) -> object:
+        remove_unfinished(tmp_path)
+        return real(*given)
+
+    monkeypatch.setattr(owner, step, while_another_tidies_up)
+    with replacing(target, overwrite=step != "link") as file:
+        file.write(b"new")
+    assert names(tmp_path) == ["a.bin"] and target.read_bytes() == b"new"
+
+
+@needs_locks
+@pytest.mark.parametrize("gone", [True, False], ids=["removed", "about to be removed"])
+def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    with ExitStack() as stack:
+
+        def too_late(file: BinaryIO) -> str:
+            monkeypatch.setattr(atomic, "lock", lock)
+            if gone:
+                remove_unfinished(tmp_path)
+            else:
+                (leftover,) = tmp_path.iterdir()
+                assert lock(stack.enter_context(leftover.open("r+b"))) == "held"
+                stack.callback(leftover.unlink)
+            return lock(file)
+
+        monkeypatch.setattr(atomic, "lock", too_late)
+        with replacing(tmp_path / "a.bin") as file:
+            stack.close()
+            file.write(b"new")
+    assert names(tmp_path) == ["a.bin"] and (tmp_path / "a.bin").read_bytes() == b"new"
 
 
 @posix

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -116,6 +117,22 @@ def test_a_block_is_fitted_by_its_preview_first_and_its_largest_values_next() ->
     assert len(tiny) <= 700
     assert lost == {0x8769 * 65536 + 0x927C}
     assert exif.fitted(block, 20) is None
+
+
+def test_sizes_are_added_up_once_however_many_values_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[int] = []
+
+    def counted(sizes: Iterable[int]) -> int:
+        added.extend(sizes)
+        return sum(added)
+
+    monkeypatch.setattr(exif, "sum", counted, raising=False)
+    values = {tag: ifd.Entry(7, 5 + tag % 50, bytes(5 + tag % 50)) for tag in range(1000, 1400)}
+    small = exif.fitted(exif.from_entries(values, "<"), 4000)
+    assert small is not None and len(small) <= 4000
+    assert len(added) == 400
+    kept = [len(entry.data) for entry in exif.entries(small)[0].values()]
+    assert sum(14 + size for size in kept) <= 4000 - 256 < sum(14 + size for size in [*kept, max(kept) + 1])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image as PillowImage
 
 from restorekit.errors import ImageError
-from restorekit.images import Image, Metadata, large, open_large, read, write
+from restorekit.images import Image, Metadata, large, open_large, read, tiff_windows, write
 from restorekit.images.large import Spool
 from tests.images.samples import XMP, exif_block, picture, srgb, tags_of
 from tests.images.test_exif import big_endian
@@ -179,6 +179,42 @@ def test_a_sample_has_the_statistics(tmp_path: Path) -> None:
     np.testing.assert_allclose(few.mean((0, 1)), samples.mean((0, 1)), atol=0.01)
 
 
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4])
+@pytest.mark.parametrize("options", STORED.values(), ids=STORED)
+def test_a_sample_is_the_same_however_it_is_stored(options: dict[str, Any], orientation: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    turned = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(path, picture(61, 83, 3), metadata=None, photometric="rgb", extratags=turned, **options)
+    image, whole = opened(path), read(path).pixels
+    for step in (1, 2, 5, 20):
+        np.testing.assert_array_equal(image.sample(round(61 * 83 / step**2)).pixels, whole[::step, ::step])
+
+
+@pytest.mark.parametrize("orientation", [1, 4])
+def test_for_a_sample_each_tile_is_decoded_once_if_at_all(
+    orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    most: list[int] = []
+    real = tiff_windows._segments
+
+    def counted(page: Any, first: int, last: int) -> list[int]:
+        most.append(last - first)
+        decoded.extend(real(page, first, last))
+        return list(real(page, first, last))
+
+    monkeypatch.setattr(tiff_windows, "_segments", counted)
+    path = tmp_path / "a.tif"
+    turned = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(path, picture(200, 90, 3), metadata=None, tile=(32, 32), compression="zlib", extratags=turned)
+    image = opened(path)
+    for step, expected in ((1, 7 * 3), (4, 7 * 3), (50, 4 * 3)):
+        decoded.clear()
+        image.sample(round(200 * 90 / step**2))
+        assert len(decoded) == len(set(decoded)) == expected
+    assert max(most) == 32
+
+
 def test_spool_keeps_blocks_and_leaves_nothing_behind(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     expected = np.zeros((23, 31, 3), np.uint16)
@@ -190,6 +226,7 @@ def test_spool_keeps_blocks_and_leaves_nothing_behind(tmp_path: Path) -> None:
         spool[block] = expected[block]
     np.testing.assert_array_equal(spool[0:23, 0:31], expected)
     np.testing.assert_array_equal(spool[7:9, 4:30], expected[7:9, 4:30])
+    np.testing.assert_array_equal(large._every(spool, 5, 2), expected[::5, ::2])
     del spool
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ImageError, match="temporary file"):

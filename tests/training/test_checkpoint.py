@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,7 @@ import torch
 
 from restorekit.errors import CheckpointError
 from restorekit.training import Recipe, load_recipe, train
-from restorekit.training.checkpoint import Progress, load, save
+from restorekit.training.checkpoint import Progress, keep, load, save
 from restorekit.training.log import CurveLog
 from restorekit.zoo import load_card
 from tests.training.conftest import KillAt, KilledError, weights
@@ -189,6 +190,31 @@ def test_a_disk_that_fills_up_elsewhere_is_told(recipe: Recipe, tmp_path: Path, 
     monkeypatch.setattr(CurveLog, "write", fail)
     with pytest.raises(PermissionError):
         train(recipe, tmp_path / "run")
+
+
+def test_a_kept_checkpoint_is_whole_or_not_there(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.pt"
+    save(path, recipe, Progress(3), {"w": torch.ones(3)})
+    keep(path, 3, 2)
+    whole = path.read_bytes()
+
+    def in_the_midst(source: BinaryIO, target: BinaryIO, *_: object) -> None:
+        target.write(source.read(10))
+        target.flush()
+        assert [file.name for file in tmp_path.glob("step-*.pt")] == ["step-00000003.pt"]
+        raise KilledError
+
+    def nowhere_else(*_: object) -> None:
+        pytest.fail("it would be there by its name before it is whole")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", in_the_midst)
+        patch.setattr(shutil, "copyfile", nowhere_else)
+        with pytest.raises(KilledError):
+            keep(path, 6, 2)
+    assert sorted(file.name for file in tmp_path.glob("*.pt")) == ["last.pt", "step-00000003.pt"]
+    path.write_bytes(b"an older one, copied over it")
+    assert (tmp_path / "step-00000003.pt").read_bytes() == whole
 
 
 def test_old_checkpoints_are_kept_as_asked(recipe: Recipe, tmp_path: Path) -> None:
