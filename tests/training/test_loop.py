@@ -56,7 +56,10 @@ def test_a_finished_run_started_again_does_nothing(recipe: Recipe, tmp_path: Pat
 
 def test_a_run_starts_from_the_weights_of_a_card(recipe: Recipe, tmp_path: Path) -> None:
     card = train(recipe, tmp_path / "first")
-    follow = load_recipe(tmp_path / "tiny.toml", [f"train.init={card}", "train.steps=1", "train.learning_rate=1e-12"])
+    follow = load_recipe(
+        tmp_path / "tiny.toml",
+        [f"train.init={card}", "train.steps=1", "train.learning_rate=1e-12", "train.final_learning_rate=0"],
+    )
     before, after = weights(card), weights(train(follow, tmp_path / "second"))
     assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in before)
 
