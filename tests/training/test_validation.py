@@ -25,7 +25,6 @@ from restorekit.zoo import load_card
 from tests.tiny import OTHERS
 from tests.training.conftest import columns
 
-
 SMALL_TILES = "config.train_size=[64, 64]"
 """Tiles are no smaller than the crops that local means are for."""
 
