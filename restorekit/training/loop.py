@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,7 +17,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from restorekit.devices import cpu_has_bf16, peak_memory, resolve_device, resolve_precision
-from restorekit.errors import CheckpointError, NumericalError, RestoreKitError, SettingError
+from restorekit.errors import CheckpointError, NumericalError, SettingError
 from restorekit.methods import Method, get_method
 from restorekit.training import checkpoint, idle, requirements, run_folder
 from restorekit.training.checkpoint import Progress
@@ -230,14 +229,15 @@ class Trainer:
     def run(self) -> Path | None:
         """Take all steps that remain, then write card and weights."""
         report, progress = self.recipe.report, self.progress
-        self._lead(self._prepare_folder)
+        if self.leads:
+            self._prepare_folder()
         self.train_log = CurveLog(self.folder, "train", progress.step, silent=not self.leads)
         self.validation_log = CurveLog(self.folder, "validation", progress.step, silent=not self.leads)
         card = self.folder / f"{self.recipe.name}.toml"
         began, before = time.perf_counter(), progress.seconds
         with self.reporter.running(self.recipe, progress, f"{self.fabric.device}, {self.precision}"), stop_request() as stop:
             if report.validate_first and self.validation is not None and progress.step == 0:
-                self._lead(self._validate)
+                card = self._validate()
             while progress.step < self.settings.steps and not self._gives_up():
                 losses = self._step(progress.step)
                 progress.step += 1
@@ -246,10 +246,10 @@ class Trainer:
                 if progress.step % report.log_every == 0 or last:
                     self._log(losses)
                 if self.validation is not None and (progress.step % report.validate_every == 0 or last):
-                    self._lead(self._validate)
+                    card = self._validate()
                 stops = self._is_to_stop(stop)
                 if progress.step % report.checkpoint_every == 0 or last or stops or self._gives_up():
-                    self._lead(self._save)
+                    self._save()
                 if stops and not last:
                     self.reporter.stopped(progress.step)
                     return None
@@ -260,22 +260,11 @@ class Trainer:
                 f"the training of {self.recipe.name} has diverged, and there is no result worth a card",
                 "Lower train.learning_rate, set train.clip, or train in fp32, and start again with --fresh",
             )
-        self._lead(lambda: None if self.validation is not None and card.exists() else self._write_result(None))
+        if self.leads and (self.validation is None or not card.exists()):
+            card = self._write_result(None)
+        self.fabric.barrier()
         self.reporter.ended(card)
         return card
-
-    def _lead(self, work: Callable[[], object]) -> None:
-        """Let the first process do what it does for all. What goes wrong there is raised in all: none must wait for one that has
-        gone.
-        """
-        problem: RestoreKitError | OSError | None = None
-        if self.leads:
-            try:
-                work()
-            except (RestoreKitError, OSError) as error:
-                problem = error
-        if (problem := self.fabric.broadcast(problem)) is not None:
-            raise problem
 
     def _prepare_folder(self) -> None:
         """Remove what was left by a run that this one does not go on with, and call what it goes on with by its new name."""
@@ -337,8 +326,10 @@ class Trainer:
         return self.learner.learn(self.ahead.batch(step, size, next_size), step)
 
     def _save(self) -> None:
-        checkpoint.save(self.checkpoint_path, self.resolved, self.progress, self.learner.states())
-        checkpoint.keep(self.checkpoint_path, self.progress.step, self.recipe.report.keep)
+        if self.leads:
+            checkpoint.save(self.checkpoint_path, self.resolved, self.progress, self.learner.states())
+            checkpoint.keep(self.checkpoint_path, self.progress.step, self.recipe.report.keep)
+        self.fabric.barrier()
 
     def _log(self, losses: dict[str, Tensor]) -> None:
         share = self.fabric.world_size  # each process knows the losses of its own pairs
@@ -350,32 +341,36 @@ class Trainer:
         if self.learner.passed_over:
             self.reporter.passed_over(step, self.learner.passed_over)
 
-    def _validate(self) -> None:
+    def _validate(self) -> Path:
         assert self.validation is not None
-        step, report, network = self.progress.step, self.recipe.report, self.learner.ema.network
-        pictures = self.folder / "samples" / f"step-{step:07d}"
-        scores = validate(
-            self.fabric,
-            self.method,
-            self.config,
-            network,
-            self.learner.objective,
-            self.validation,
-            pictures,
-            report.samples,
-            report.validation_tile,
-            step,
-        )
-        self.validated = True
-        values = scores.values | {"hours": self.progress.seconds / 3600}
-        self.validation_log.write(step, values)
-        self.reporter.validated(step, values, scores.summary, scores.merit)
-        if step >= idle.EARLIEST and (note := self.learner.idle_note()):
-            self.reporter.noted(f"step {step}: {note}")
-        self.progress.since += 1
-        if scores.merit > self.progress.best:
-            self.progress.best, self.progress.since = scores.merit, 0
-            self._write_result(scores)
+        card = self.folder / f"{self.recipe.name}.toml"
+        if self.leads:
+            step, report, network = self.progress.step, self.recipe.report, self.learner.ema.network
+            pictures = self.folder / "samples" / f"step-{step:07d}"
+            scores = validate(
+                self.fabric,
+                self.method,
+                self.config,
+                network,
+                self.learner.objective,
+                self.validation,
+                pictures,
+                report.samples,
+                report.validation_tile,
+                step,
+            )
+            self.validated = True
+            values = scores.values | {"hours": self.progress.seconds / 3600}
+            self.validation_log.write(step, values)
+            self.reporter.validated(step, values, scores.summary, scores.merit)
+            if step >= idle.EARLIEST and (note := self.learner.idle_note()):
+                self.reporter.noted(f"step {step}: {note}")
+            self.progress.since += 1
+            if scores.merit > self.progress.best:
+                self.progress.best, self.progress.since = scores.merit, 0
+                card = self._write_result(scores)
+        self.fabric.barrier()
+        return card
 
     def _write_result(self, scores: Scores | None) -> Path:
         facts = training_facts(self.recipe, self.progress, self.fabric.device, self.fabric.world_size, self.precision)

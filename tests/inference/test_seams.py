@@ -91,7 +91,7 @@ def test_no_step_at_the_borders_of_tiles_that_are_not_exact() -> None:
 
 
 def test_steps_would_show_without_the_merge() -> None:
-    size = (263, 327)
+    size = (256, 384)  # whole tiles
     image = picture(*size)
     plan = plan_tiles(size, METHOD.tiling(LONG), max_side=128, overlap=0)
     whole, tiled = (restorer_of(LONG, tile=tile, overlap=0)(image).image.pixels for tile in (WHOLE, 128))

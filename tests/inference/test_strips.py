@@ -47,9 +47,9 @@ def restorer(config: Any, **options: Any) -> Restorer:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("strength", [1.0, 0.5])
 def test_answer_is_that_of_the_same_tiles_in_memory(dtype: str, strength: float, tmp_path: Path) -> None:
-    pixels = images.quantise(picture(263, 227), dtype)
+    pixels = images.quantise(picture(301, 267), dtype)
     image = stored(tmp_path / "a.tif", pixels)
-    network = restorer(LONG, tile=96)
+    network = restorer(LONG, tile=128)
     answer, run = network.restore_large(image, strength=strength)
     expected = network(pixels, strength=strength)
     assert run.tiles == expected.run.tiles > 6 and run.overlap == expected.run.overlap
