@@ -26,6 +26,8 @@ class Canvas:
         candidates: whether to keep the prediction's ``heads``.
         spread: whether to keep its ``spread``.
         maps: names of further fields of it to keep.
+        taken: what to call the difference between the picture and the prediction's image, which is kept as one of the maps; empty
+            for not keeping it.
 
     Attributes:
         answer: ``(H, W, C)`` like the picture's pixels.
@@ -41,6 +43,7 @@ class Canvas:
         candidates: bool,
         spread: bool,
         maps: Collection[str] = (),
+        taken: str = "",
     ) -> None:
         self.picture = picture
         self.strength = np.float32(strength)
@@ -50,11 +53,14 @@ class Canvas:
         self.spread = np.empty((picture.height, picture.width, 1), np.uint16) if spread else None
         self.maps: dict[str, NDArray[np.float32]] = {}
         self._names = frozenset(maps)
+        self._taken = taken
 
     def draw(self, rows: slice, columns: slice, prediction: Prediction) -> None:
         """Put a part of a prediction for one image, ``(1, ..., rows, columns)`` on the CPU, where it belongs."""
         block = (rows, columns)
         answer = self._colours(prediction.image[0])
+        if self._taken:
+            self._keep(self._taken, block, images.to_float(self.picture.pixels[block]) - answer)
         if self.strength < 1:
             given = images.to_float(self.picture.pixels[block])
             answer = given + self.strength * (answer - given)
@@ -68,12 +74,14 @@ class Canvas:
             spread: Tensor = prediction.spread[0]  # type: ignore[attr-defined]
             self.spread[block] = images.quantise(_channels_last(spread) / np.float32(SPREAD_FULL_SCALE), np.uint16)
         for name in self._names:
-            values = np.moveaxis(np.asarray(getattr(prediction, name)[0]), (-2, -1), (0, 1))
-            if values.shape[2:] == (1,):
-                values = values[:, :, 0]
-            if name not in self.maps:
-                self.maps[name] = np.empty((self.picture.height, self.picture.width, *values.shape[2:]), np.float32)
-            self.maps[name][block] = values
+            self._keep(name, block, np.moveaxis(np.asarray(getattr(prediction, name)[0]), (-2, -1), (0, 1)))
+
+    def _keep(self, name: str, block: tuple[slice, slice], values: NDArray[np.float32]) -> None:
+        if values.shape[2:] == (1,):
+            values = values[:, :, 0]
+        if name not in self.maps:
+            self.maps[name] = np.empty((self.picture.height, self.picture.width, *values.shape[2:]), np.float32)
+        self.maps[name][block] = values
 
     def _blank(self) -> Any:
         """Room for an answer: a picture's worth of samples, in memory or in a file."""

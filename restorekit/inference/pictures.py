@@ -34,15 +34,3 @@ def picture_of_disparity(disparity: Map, colours: str | None = None) -> images.I
 
     number = getattr(cv2, f"COLORMAP_{colours.upper()}")
     return images.Image(cv2.cvtColor(cv2.applyColorMap(images.quantise(stretched, np.uint8), number), cv2.COLOR_BGR2RGB))
-
-
-def taken_away(before: images.Image, after: NDArray[np.generic], strength: float = 1.0) -> Map:
-    """What a method that gives the answer alone took off an image: ``(H, W, C)``, or ``(H, W)`` of grey; not clipped.
-
-    Args:
-        before: the image.
-        after: pixels of the answer, in any sample type.
-        strength: share of what the network says in them, above 0.
-    """
-    difference = (images.to_float(before.pixels) - images.to_float(after)) / np.float32(strength)
-    return difference[:, :, 0] if before.is_grey else difference

@@ -22,7 +22,6 @@ from restorekit.inference.engine import Engine, Progress
 from restorekit.inference.ensemble import Ensemble, check_views
 from restorekit.inference.extras import read_extras
 from restorekit.inference.onnx_backend import OnnxBackend, exported_card, resolve_provider
-from restorekit.inference.pictures import taken_away
 from restorekit.inference.result import Restoration, Run
 from restorekit.inference.tiling import TilePlan, least_side, no_room
 from restorekit.methods import Method, get_method
@@ -246,7 +245,8 @@ class Restorer:
             progress: called after every tile.
             on_note: called with each of the run's notes as it arises.
             inputs: what the method needs beside the image, its ``extra_inputs``: ``psf``, a blur kernel as a path or an array
-                ``(h, w)`` of any positive sum (:func:`restorekit.images.psf.read_psf`).
+                ``(h, w)`` of any positive sum (:func:`restorekit.images.psf.read_psf`). Its ``optional_inputs`` may come too:
+                ``white``, the level at which the image clips.
 
         Raises:
             ImageError: for a file or an array that is not an image or a PSF.
@@ -273,7 +273,7 @@ class Restorer:
                 _another(picture, picture.pixels.copy()), (), None, self._report(None, perf_counter() - started, notes)
             )
         taken = {name for name in maps if name == self._takes_away and name not in self._own_extras}
-        canvas = Canvas(picture, strength or 1.0, candidates, spread, set(maps) - taken)
+        canvas = Canvas(picture, strength or 1.0, candidates, spread, set(maps) - taken, "".join(taken))
         with self._lock:
             plan = self._engine.fill(canvas, progress or _ignore, note, extras)
             run = self._report(plan, perf_counter() - started, notes)
@@ -282,7 +282,7 @@ class Restorer:
             tuple(_another(picture, pixels) for pixels in canvas.heads),
             None if canvas.spread is None else images.Image(canvas.spread),
             run,
-            {**canvas.maps, **{name: taken_away(picture, canvas.answer, strength or 1.0) for name in taken}},
+            canvas.maps,
         )
 
     def check_gives(self, candidates: bool = False, spread: bool = False, maps: Collection[str] = ()) -> None:

@@ -74,8 +74,10 @@ def test_what_was_taken_away_is_known_of_models_that_give_the_answer_alone(run: 
             "spread.png",
         )
         assert run(*arguments, "-o", "out.png", "--overwrite").exit_code == 0
-        expected = (_read(photo) / 255 - _read(Path("out.png")) / 255) / float(strength)
-        np.testing.assert_allclose(_read(Path("layer.png")) / 65535, expected.clip(0, 1), atol=1e-4)
+        expected = (_read(photo) / 255 - _read(Path("out.png")) / 255) / float(strength)  # the answer is rounded, the layer not
+        unclipped = (_read(Path("out.png")) > 0) & (_read(Path("out.png")) < 255)
+        layer = _read(Path("layer.png")) / 65535
+        np.testing.assert_allclose(layer[unclipped], expected.clip(0, 1)[unclipped], atol=0.51 / 255 / float(strength))
         assert _read(Path("layer.png")).max() > 0 and Path("spread.png").exists()
 
 
