@@ -131,8 +131,8 @@ def depth(
     camera.check(adapt.adapt)
     card = choose_card("depth", choice.model, choice.quality, fresh=adapt.from_scratch)
     engine = replace(engine, views=views_for("depth", choice.model, choice.quality, engine.views, card, report.quiet))
+    jobs = _plan(inputs, outputs, choice.npy)  # first, as it tells which pattern matches nothing
     films = _films(inputs.inputs) if adapt.adapt else []
-    jobs = _plan(inputs, outputs, choice.npy)
     steps = adapt.steps(ADAPT_STEPS)
     settings = {
         "method": card.method,
@@ -189,8 +189,9 @@ def _plan(inputs: InputOptions, outputs: OutputOptions, npy: bool) -> Plan:
 def _films(inputs: list[str]) -> list[Path]:
     """The inputs, if something can be learnt from their motion."""
     from restorekit.images.video import is_video_path
+    from restorekit.inference.inputs import expand
 
-    paths = [Path(text) for text in inputs]
+    paths = expand(Path(text) for text in inputs)
     for path in paths:
         if not (path.is_dir() or is_video_path(path)):
             raise UsageError(f"{path} is no video to learn depth from", "Name a video file, or the folder of its frames")

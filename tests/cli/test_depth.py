@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from restorekit import images
+from restorekit.cli.depth import _films
 from tests.cli.conftest import Run, save_photo
 from tests.tiny import write_other_card
 
@@ -111,6 +112,17 @@ def test_a_pattern_stands_for_videos(run: Run, film: Path, model: Path) -> None:
     refused = run("depth", "-m", model, "a.avi", "-o", "out.mp4")
     assert refused.exit_code == 2 and "out.mp4 cannot be a video: the frames become images" in refused.stderr
     assert not Path("out.mp4").exists()
+
+
+@pytest.mark.usefixtures("film")
+def test_a_pattern_stands_for_videos_to_learn_from_too(run: Run, photo: Path, model: Path) -> None:
+    write_film(Path("another.avi"), 3)
+    assert _films(["*.avi"]) == [Path("another.avi"), Path("film.avi")]
+    for adapt in ([], ["--adapt"]):
+        refused = run("depth", "-m", model, "*.txt", *adapt)
+        assert refused.exit_code == 2 and "no image matches '*.txt'" in refused.stderr
+    refused = run("depth", "-m", model, f"*{photo.suffix}", "--adapt")
+    assert refused.exit_code == 2 and f"{photo.name} is no video to learn depth from" in refused.stderr
 
 
 def test_videos_and_photographs_together(run: Run, film: Path, photo: Path, model: Path) -> None:

@@ -9,6 +9,7 @@ from restorekit.errors import CheckpointError
 from restorekit.inference.tiling import plan_tiles
 from restorekit.methods import get_method
 from restorekit.methods.multi_output import MultiOutputConfig
+from restorekit.methods.multi_output.config import DeconvolutionConfig
 from restorekit.methods.multi_output.nafnet import NAFNet
 from restorekit.settings import from_table, to_table
 
@@ -32,6 +33,8 @@ def test_tiles_are_no_smaller_than_the_crops_of_the_training() -> None:
     assert large.minimum == 192
     assert {plan_tiles((600, 500), large, max_side=side).tile for side in (32, 100, 192)} == {(192, 192)}
     assert plan_tiles((90, 100), large).is_whole  # an image may be smaller
+    staged = replace(TINY, train_size=(384, 384), deconvolution=DeconvolutionConfig())
+    assert METHOD.tiling(staged).minimum <= (METHOD.longest_exported_side(staged) or 0)  # or no graph could be run
 
 
 def test_bfloat16_rounds_only_the_correction(network: NAFNet) -> None:

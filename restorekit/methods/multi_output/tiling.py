@@ -21,11 +21,13 @@ def tiling_for(config: MultiOutputConfig) -> Tiling:
     if config.mprnet is not None:
         return Tiling(multiple=8, halo=None, overlap=64, minimum=128, bytes_per_pixel=80 * config.mprnet.n_feat)
     levels, stage = len(config.enc_blk_nums), config.deconvolution
+    # With a second stage a graph is for one window and little more, and so no tile may have to be larger.
+    least = (config.train_size or ()) if stage is None else (stage.window,)
     return Tiling(
         multiple=max(2**levels, CELL if _region(config) else 1),
         halo=_reach(config) if stage is None else None,  # kernels depend on where windows lie, and windows on the tile
         overlap=64,
-        minimum=max(2 ** (levels + 1), *(config.train_size or ()), 64 if stage is None else stage.window),
+        minimum=max(2 ** (levels + 1), 64, *least),
         bytes_per_pixel=64 * config.width + (0 if stage is None else 1024),
     )
 
