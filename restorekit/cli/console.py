@@ -141,7 +141,7 @@ def name_of_target(job: Job) -> str:
 
 
 def success_line(outcome: Outcome) -> str:
-    """``photo.jpg -> photo-deblurred.jpg (cpu, fp32, 6 tiles of 512x512 overlapping by 64, 3.2 s)``."""
+    """``photo.jpg -> photo-deblurred.jpg (cpu, fp32, 6 tiles of 512x512 with 64 of context on each side, 3.2 s)``."""
     how = str(outcome.run) if outcome.run else f"{outcome.seconds:.1f} s"
     if outcome.status == "skipped":
         how = "up to date; --overwrite makes it again"

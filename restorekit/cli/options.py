@@ -271,7 +271,7 @@ class TileOptions(DeviceOptions):
         typer.Option(
             min=0,
             metavar="PIXELS",
-            help="What tiles share with their neighbours; by default the model's.",
+            help="Context on each side of a tile, so that neighbours share twice that; by default the model's.",
             rich_help_panel=ENGINE,
         ),
     ] = None

@@ -22,24 +22,26 @@ def read_extras(method: Method[Any], given: Mapping[str, Any]) -> Extras:
     """The extra inputs of a method, ready for one image.
 
     Args:
-        method: whose ``extra_inputs`` they are.
-        given: by name; ``psf`` as :func:`restorekit.images.psf.read_psf` takes it, anything else as an array as ``predict`` does.
+        method: whose ``extra_inputs`` and ``optional_inputs`` they are.
+        given: by name; ``psf`` as :func:`restorekit.images.psf.read_psf` takes it, anything else as an array as ``predict`` does,
+            of which leading axes may be left out.
 
     Raises:
         UnknownNameError: for an input that the method does not take.
         UsageError: if one is missing.
         ImageError: for a PSF that is none.
     """
+    taken = (*method.extra_inputs, *method.optional_inputs)
     for name in given:
-        if not method.extra_inputs:
+        if not taken:
             raise UsageError(f"the method {method.name} takes nothing beside the image", f"Leave out the {_title(name)}")
-        if name not in method.extra_inputs:
-            raise UnknownNameError("input", name, method.extra_inputs, f"what {method.name} takes")
+        if name not in taken:
+            raise UnknownNameError("input", name, taken, f"what {method.name} takes")
     for name in method.extra_inputs:
         if given.get(name) is None:
             remedy = _REMEDIES.get(name, f"Give {name}=...")
             raise UsageError(f"the method {method.name} needs the {_title(name)} of each photograph", remedy)
-    return {name: _READERS.get(name, _as_array)(value) for name, value in given.items()}
+    return {name: _READERS.get(name, _as_array)(value) for name, value in given.items() if value is not None}
 
 
 def as_arrays(tensors: Mapping[str, Tensor]) -> Extras:
@@ -58,7 +60,7 @@ def _read_psf(value: Any) -> NDArray[np.float32]:
 
 
 def _as_array(value: Any) -> NDArray[np.float32]:
-    return np.asarray(value, np.float32)
+    return np.array(value, np.float32, ndmin=4)
 
 
 _READERS: dict[str, Callable[[Any], NDArray[np.float32]]] = {"psf": _read_psf}

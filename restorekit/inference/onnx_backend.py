@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit import __version__
-from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError
+from restorekit.errors import CardError, NumericalError, SettingError, UnknownNameError, UsageError
 from restorekit.inference.resampling import enlarged
 from restorekit.methods import Method, get_method
 from restorekit.zoo.onnx_file import OnnxFacts, first_line, import_runtime, read_facts
@@ -114,6 +114,9 @@ class OnnxBackend:
         A graph of fixed size gets smaller tiles filled up by reflection, as does any other what is smaller than graphs are made
         for; one of a method with a size of its own gets the image brought to that, and its maps are brought back.
         """
+        for name in self.method.optional_inputs:
+            if name in extras:
+                raise UsageError(f"{self.path} is a graph, which cannot be told {name}", "Run the model in PyTorch")
         height, width = tile.shape[-2:]
         size = self._own_size(height, width)
         if size is not None:

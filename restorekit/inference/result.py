@@ -53,7 +53,7 @@ class Run:
         if self.tile is None:
             how = "whole" if self.tiles else "untouched"
         else:
-            how = f"{self.tiles} tiles of {self.tile[1]}x{self.tile[0]} overlapping by {self.overlap}"
+            how = f"{self.tiles} tiles of {self.tile[1]}x{self.tile[0]} with {self.overlap} of context on each side"
             how += f", {self.batch} at once" if self.batch > 1 else ""
         if self.memory:
             how += f" in {_size(self.memory)}"

@@ -46,8 +46,8 @@ class Tiling:
         multiple: tiles start and end at multiples of this many pixels.
         halo: pixels on each side that can change an answer, once the whole was measured (:meth:`Method.measure`); None where
             every pixel of the image can ("global").
-        overlap: pixels on each side a tile shares with its neighbour by default. At least ``halo`` makes tiles exact; less is a
-            compromise that the feathered merge hides.
+        overlap: pixels of context on each side of what a tile answers for, by default; neighbours share twice that. At least
+            ``halo`` makes tiles exact; less is a compromise that the feathered merge hides.
         minimum: smallest sensible tile side, in pixels.
         bytes_per_pixel: memory one pixel of a tile takes while the network runs, in float32.
         whole: whether images are never cut, whatever their size: tiles would be answers to another question. The rest then
@@ -171,6 +171,7 @@ class Method(ABC, Generic[ConfigT]):
         config_type: a frozen dataclass that holds a network's hyper-parameters.
         presets: named configurations; every method has ``"paper"`` and ``"compact"``.
         extra_inputs: what a network needs beside the image, for example ``("psf",)``.
+        optional_inputs: what else it can be told of an image, and does without; no graph takes it.
         parts: what else is in a network and can be exported by itself, by name, and which images each part takes, for example
             ``{"pose": ("first", "second")}``.
         views: of how many mirror images ``--quality best`` takes the mean; 2 where a picture upside down means something else.
@@ -184,6 +185,7 @@ class Method(ABC, Generic[ConfigT]):
     config_type: ClassVar[type[Any]]
     presets: ClassVar[Mapping[str, Any]]
     extra_inputs: ClassVar[tuple[str, ...]] = ()
+    optional_inputs: ClassVar[tuple[str, ...]] = ()
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     views: ClassVar[int] = 4
     alone: ClassVar[tuple[str, ...]] = ()
@@ -200,7 +202,7 @@ class Method(ABC, Generic[ConfigT]):
     @abstractmethod
     def predict(self, network: nn.Module, image: Tensor, **extras: Tensor) -> Maps:
         """Run the network on ``(B, 3, H, W)``, RGB in [0, 1], any size, and name what it gives; ``extras`` are its
-        ``extra_inputs``, and what :meth:`measure` gives.
+        ``extra_inputs``, those of its ``optional_inputs`` that are known, and what :meth:`measure` gives.
         """
 
     @abstractmethod

@@ -154,7 +154,8 @@ def in_tiles_of(fabric: Fabric, method: Method[Any], config: Any, network: nn.Mo
 
     def predict(batch: Batch) -> Prediction:
         picture = batch.input[0].permute(1, 2, 0).cpu().numpy()
-        inputs: dict[str, Any] = {name: batch.extras[name].squeeze().cpu().numpy() for name in method.extra_inputs}
+        taken = (*method.extra_inputs, *method.optional_inputs)
+        inputs: dict[str, Any] = {name: batch.extras[name].cpu().numpy() for name in taken if name in batch.extras}
         result = restorer(picture, candidates="heads" in restorer.extras, **inputs)
         image, *heads = (_as_tensor(image.pixels, fabric) for image in (result.image, *result.candidates))
         return _WithHeads(image, torch.stack(heads, 1)) if heads else Prediction(image)

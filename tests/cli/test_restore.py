@@ -397,7 +397,7 @@ def test_strips(run: Run, card: Path, tmp_path: Path) -> None:
     assert run(*options, "--no-strips", "-o", whole).exit_code == 0
     result = run(*options, "--strips")
     assert result.exit_code == 0, result.output
-    assert " tiles of 64x64 overlapping by 8" in result.stderr
+    assert " tiles of 64x64 with 8 of context on each side" in result.stderr
     assert np.array_equal(pixels(tmp_path / "photo-deblurred.tif"), pixels(whole))
     assert run(*options, "--strips", "--candidates").exit_code == 2
     result = run(*options, "--strips", "-o", "photo.jpg")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from restorekit.errors import ImageError, UnknownNameError, UsageError
 from restorekit.inference import Restorer
+from restorekit.inference.onnx_backend import OnnxBackend
 from restorekit.methods import Maps, Tiling
 from restorekit.methods.cbsn import METHOD as CBSN
 from restorekit.methods.cbsn import CbsnConfig
@@ -60,6 +61,20 @@ def test_tiles_are_given_the_psf_too() -> None:
     torch.manual_seed(0)
     whole = Restorer(INFWIDE, WIDE, INFWIDE.build(WIDE), device="cpu", precision="fp32")(image, psf=PSF)
     assert abs(found.to_array()[:, :100] - whole.to_array()[:, :100]).mean() < 0.02
+
+
+def test_where_an_image_clips_may_be_told(wide: Restorer) -> None:
+    image = picture(40, 52)
+    plain, told = (wide(image, psf=PSF, white=white).to_array() for white in (None, 0.8))
+    assert abs(plain - told).max() > 1e-3
+    np.testing.assert_array_equal(wide(image, psf=PSF, white=1.0).to_array(), plain)
+
+
+def test_a_graph_cannot_be_told_where_an_image_clips() -> None:
+    graph = object.__new__(OnnxBackend)
+    graph.method, graph.path = INFWIDE, Path("wide.onnx")
+    with pytest.raises(UsageError, match=r"wide\.onnx is a graph, which cannot be told white"):
+        graph.run(np.zeros((1, 3, 8, 8), np.float32), white=np.ones((1, 1, 1, 1), np.float32))
 
 
 def test_what_the_method_gives_is_known_without_a_psf(wide: Restorer) -> None:

@@ -67,8 +67,8 @@ def test_what_was_measured_counts_more_than_what_is_declared() -> None:
 
 def test_the_plan_is_told() -> None:
     run = Run("cpu", "bf16", (512, 640), 64, 6, 1.26, memory=640 * 512 * 1024)
-    assert str(run) == "cpu, bf16, 6 tiles of 640x512 overlapping by 64 in 320 MiB, 1.3 s"
+    assert str(run) == "cpu, bf16, 6 tiles of 640x512 with 64 of context on each side in 320 MiB, 1.3 s"
     assert str(Run("cpu", "fp32", None, 0, 1, 0.3, memory=3 * 2**29)) == "cpu, fp32, whole in 1.5 GiB, 0.3 s"
     _, run = taken(200, 200, 2 * MIB)
-    assert f"overlapping by 8 in {max(1, round(run.memory / MIB))} MiB" in str(run)
+    assert f"with 8 of context on each side in {max(1, round(run.memory / MIB))} MiB" in str(run)
     assert np.prod(run.tile or 0) * 200 == run.memory <= 2 * MIB == run.budget

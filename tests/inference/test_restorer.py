@@ -187,7 +187,10 @@ def test_run_says_how_it_went(restorer: Restorer) -> None:
     assert 0 < whole.seconds < 60
     run = restorer_of(SHORT, tile=64, overlap=8)(given).run
     assert (run.tile, run.overlap, run.tiles) == ((64, 64), 8, 8)
-    assert str(Run("cuda:0", "bf16", (512, 640), 64, 6, 1.26)) == "cuda:0, bf16, 6 tiles of 640x512 overlapping by 64, 1.3 s"
+    assert (
+        str(Run("cuda:0", "bf16", (512, 640), 64, 6, 1.26))
+        == "cuda:0, bf16, 6 tiles of 640x512 with 64 of context on each side, 1.3 s"
+    )
     assert str(Run("cpu", "fp32", None, 0, 1, 0.3)) == "cpu, fp32, whole, 0.3 s"
 
 

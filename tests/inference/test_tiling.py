@@ -102,6 +102,12 @@ def test_overlap_asked_for_is_never_reduced(height: int, width: int, tiling: Til
 COMPACT = Tiling(multiple=16, halo=3300, overlap=64, minimum=64, bytes_per_pixel=1024)
 
 
+def test_an_overlap_counts_on_each_side() -> None:
+    plan = plan_tiles((2000, 2000), Tiling(8, halo=None, overlap=64, minimum=64, bytes_per_pixel=1), max_side=256, overlap=32)
+    shared = {before.stop - after.start for before, after in pairwise(plan.columns)}
+    assert plan.tiles > 1 and plan.overlap == 32 and shared == {64}
+
+
 def test_24_megapixel_photograph_in_tiles_of_a_megapixel() -> None:
     plan = plan_tiles((4000, 6000), COMPACT, max_pixels=2**20)
     assert (len(plan.rows), len(plan.columns)) == (4, 8)

@@ -143,3 +143,17 @@ def test_tiles_run_on_the_apple_gpu_that_fabric_numbers(monkeypatch: pytest.Monk
         fabric: Any = SimpleNamespace(device=torch.device(device), strategy=precision)
         in_tiles_of(fabric, get_method("multi-output"), None, torch.nn.Identity(), 64)
     assert asked == ["mps", "cuda:1", "cpu"]
+
+
+def test_tiles_are_told_where_an_image_clips() -> None:
+    infwide = get_method("infwide")
+    config = infwide.config_type(**OTHERS["infwide"][1])
+    torch.manual_seed(0)
+    network = infwide.build(config).eval()
+    extras = {"psf": torch.rand(1, 1, 5, 5), "white": torch.full((1, 1, 1, 1), 0.5), "blurred": torch.rand(1, 3, 40, 52)}
+    batch = Batch(torch.rand(1, 3, 40, 52) / 2, torch.rand(1, 3, 40, 52), extras)
+    with torch.no_grad():
+        whole = infwide.predict(network, batch.input, **extras)["image"].clamp(0, 1)
+    tiled = in_tiles_of(Fabric(accelerator="cpu", precision="32-true"), infwide, config, network, 256)(batch).image
+    assert whole.std() > 0.01
+    torch.testing.assert_close(tiled, whole, atol=1e-4, rtol=0)

@@ -131,6 +131,7 @@ class Infwide(Method[InfwideConfig]):
         "paper": InfwideConfig(width=32, n_resblock=3, denoise=(32, 64, 128, 256), square_count=True),
     }
     extra_inputs = ("psf",)
+    optional_inputs = ("white",)
 
     def build(self, config: InfwideConfig) -> Network:
         from restorekit.methods.infwide.network import Infwide as Network
