@@ -11,7 +11,7 @@ from restorekit.cli import auto, bench, compare, degrade, evaluate, exporting, i
 
 app = typer.Typer(
     name="restorekit",
-    help="Restore photographs. Models are included; nothing is downloaded.",
+    help="Restore photographs. Models are included; none has to be downloaded.",
     epilog="Exit codes: 0 all done, 1 some work failed, 2 the command cannot be right, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -43,4 +43,4 @@ def _root(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Restore photographs. Models are included; nothing is downloaded."""
+    """Restore photographs. Models are included; none has to be downloaded."""
