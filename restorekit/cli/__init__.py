@@ -16,7 +16,7 @@ def main() -> None:
 
         print(f"restorekit {__version__}")
         return
-    from restorekit.cli.shell import arguments, prepare_stdout, says_no_room
+    from restorekit.cli.shell import arguments, of_full_output, prepare_stdout
 
     prepare_stdout()
     warnings.filterwarnings("ignore", module="PIL")  # of damaged EXIF, which is nothing a user can act on
@@ -31,7 +31,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:  # of --help: commands tell their own
-        if not says_no_room(error):
+        if not (told := of_full_output(error)):
             raise
-        print(f"restorekit: standard output cannot be written to: {error.strerror}. Check what it is sent to.", file=sys.stderr)
+        print(f"restorekit: {told}", file=sys.stderr)
         sys.exit(1)

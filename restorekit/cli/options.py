@@ -20,7 +20,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from restorekit.cli.shell import says_no_room, says_nobody_reads
+from restorekit.cli.shell import of_full_output, says_nobody_reads
 from restorekit.errors import RestoreKitError, UsageError
 
 FILES = "Files"
@@ -369,8 +369,8 @@ def with_errors_told(work: Callable[[], None], debug: bool) -> None:
     except Exception as error:
         if isinstance(error, OSError) and says_nobody_reads(error):
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
-        if isinstance(error, OSError) and says_no_room(error):
-            _tell(f"standard output cannot be written to: {error.strerror}. Check what it is sent to.", debug)
+        if isinstance(error, OSError) and (told := of_full_output(error)):
+            _tell(told, debug)
             raise typer.Exit(1) from None
         hint = "" if debug else " Run again with --debug to see where."
         _tell(f"internal error: {type(error).__name__}: {error}.{hint}", debug)

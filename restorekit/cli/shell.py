@@ -71,15 +71,15 @@ def says_nobody_reads(error: OSError) -> bool:
     return False
 
 
-def says_no_room(error: OSError) -> bool:
-    """Whether the error is of standard output, sent to a place that is full; errors of files bear their names.
+def of_full_output(error: OSError) -> str:
+    """What to say of an error of standard output that was sent to a place which is full; empty for any other.
 
-    What is left of the output then goes nowhere, as in :func:`says_nobody_reads`.
+    Errors of files bear their names. What is left of the output then goes nowhere, as in :func:`says_nobody_reads`.
     """
     if error.errno != errno.ENOSPC or error.filename is not None:
-        return False
+        return ""
     _send_the_rest_nowhere()
-    return True
+    return f"standard output cannot be written to: {error.strerror}. Check what it is sent to."
 
 
 def _send_the_rest_nowhere() -> None:

@@ -36,24 +36,27 @@ def assign(table: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, An
     """
     result = override(dict(table), assignments)
     assigned = set(map(key_of, assignments))
+    data = _table(result, "data")
     for groups in (_SOURCES, _VALIDATIONS):
-        _give_way(result.get("data"), groups, assigned)
+        named = [group for group in groups if any(data.get(key) and f"data.{key}" in assigned for key in group)]
+        if named:
+            _forget(result, "data", (key for group in groups if group not in named for key in group), assigned)
     if assigned & {f"data.{key}" for group in _SOURCES for key in group}:
-        _forget(result.get("card"), "card", _OF_THE_DATA, assigned)
+        _forget(result, "card", _OF_THE_DATA, assigned)
     return result
 
 
-def _give_way(data: Any, groups: Sequence[Sequence[str]], assigned: set[str]) -> None:
-    """Of groups that exclude each other, leave out all but those that were assigned, if any was."""
-    named = [group for group in groups if isinstance(data, dict) and any(data.get(k) and f"data.{k}" in assigned for k in group)]
-    if named:
-        _forget(data, "data", (key for group in groups if group not in named for key in group), assigned)
-
-
-def _forget(table: Any, section: str, keys: Iterable[str], assigned: set[str]) -> None:
+def _forget(table: dict[str, Any], section: str, keys: Iterable[str], assigned: set[str]) -> None:
+    """Leave keys of a section out that were not assigned."""
     for key in keys:
-        if isinstance(table, dict) and f"{section}.{key}" not in assigned:
-            table.pop(key, None)
+        if f"{section}.{key}" not in assigned:
+            _table(table, section).pop(key, None)
+
+
+def _table(table: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """A section; empty if it is missing, or no section, which whoever reads the recipe will tell."""
+    found = table.get(section)
+    return found if isinstance(found, dict) else {}
 
 
 def in_full(assignments: Sequence[str], table: Mapping[str, Any], sections: Mapping[str, type], where: str) -> list[str]:
@@ -86,10 +89,9 @@ def _owners(sections: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 def _open_sections(table: Mapping[str, Any]) -> dict[str, set[str]]:
     """The keys of the sections whose meaning depends on the method and the degradation, as far as they are known."""
-    found = {name: set(values) for name in ("config", "objective", "degradation") if isinstance(values := table.get(name), dict)}
-    method = table.get("method")
-    if method in list_methods():
-        found["config"] = found.get("config", set()) | _fields(get_method(method).config_type)
+    found = {name: set(_table(table, name)) for name in ("config", "objective", "degradation")}
+    if (method := table.get("method")) in list_methods():
+        found["config"] |= _fields(get_method(method).config_type)
     return found
 
 
