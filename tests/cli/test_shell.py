@@ -188,7 +188,7 @@ def test_where_there_is_no_room_for_the_output_that_is_told(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
-def test_help_that_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_that_finds_no_room() -> None:
     with open("/dev/full", "w") as full:
         told = subprocess.run(
             [sys.executable, "-m", "restorekit", "compare", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
